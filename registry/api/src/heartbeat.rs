@@ -1,0 +1,79 @@
+//! A sign of life, and the registry's answer to it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::agent::{ID_RULE, is_id};
+use crate::document::{self, Fields, Findings, word};
+use crate::error::{Fault, Outcome};
+use crate::health::Reported;
+
+/// A sign of life of one agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The agent that is alive.
+    pub agent_id: String,
+    /// How it feels.
+    #[serde(default)]
+    pub status: Reported,
+    /// What it wants shown beside its record, such as its load.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    /// Version of the record that the sender believes is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<u64>,
+}
+
+/// The registry's answer to a heartbeat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatAnswer {
+    /// Always `success`.
+    pub status: Outcome,
+    /// When it was heard.
+    pub timestamp: Timestamp,
+    /// The same in a sentence.
+    pub message: String,
+    /// Version of the record that is registered.
+    pub resource_version: u64,
+    /// Seconds until the registry wants to hear the agent again.
+    pub next_heartbeat_in: f64,
+}
+
+impl Heartbeat {
+    /// Reads a heartbeat. Keys that mean nothing are ignored.
+    ///
+    /// # Errors
+    /// Every fault of the document.
+    pub fn from_value(value: &Value) -> Result<Self, Vec<Fault>> {
+        let mut findings = Findings::default();
+        let heartbeat = Fields::open(value, "", &mut findings).map(|mut fields| Self {
+            agent_id: fields.required("agent_id", word(ID_RULE, is_id)).unwrap_or_default(),
+            status: fields.optional("status", document::parsed).unwrap_or_default(),
+            metadata: fields.optional("metadata", document::object).unwrap_or_default(),
+            resource_version: fields.optional("resource_version", |value| {
+                value.as_u64().ok_or_else(|| format!("must be a whole number, got {}", document::kind(value)))
+            }),
+        });
+        findings.conclude(heartbeat).map(|(heartbeat, _)| heartbeat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_id_is_all_a_heartbeat_needs() {
+        let heartbeat = Heartbeat::from_value(&json!({"agent_id": "my-agent-001"})).unwrap();
+        assert_eq!(heartbeat.status, Reported::Healthy);
+    }
+
+    #[test]
+    fn a_bad_heartbeat_names_every_fault() {
+        let faults = Heartbeat::from_value(&json!({"status": "sleepy", "metadata": 3})).unwrap_err();
+        assert_eq!(faults.len(), 3, "{faults:?}");
+    }
+}

@@ -1,0 +1,423 @@
+//! The query strings of the two discovery routes: parser and printer.
+//!
+//! The registry answers them; the sidecar uses the printed form as the key of its cache. A parameter that nothing
+//! reads is a fault, because a filter that is silently ignored returns the wrong agents.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::capability::CapabilityFilter;
+use crate::document::{nearest, quoted};
+use crate::error::Fault;
+use crate::health::Status;
+use crate::selector::Selector;
+
+/// Most rows of one page.
+pub const MAX_LIMIT: usize = 10_000;
+
+/// The filters of `GET /agents`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct AgentQuery {
+    /// Exact id.
+    pub id: Option<String>,
+    /// Exact name, or a fuzzy one.
+    pub name: Option<String>,
+    /// Exact namespace.
+    pub namespace: Option<String>,
+    /// Exact type.
+    pub agent_type: Option<String>,
+    /// Any of these; every status when empty.
+    pub status: Vec<Status>,
+    /// What one of the agent's capabilities must be like.
+    pub capability: CapabilityFilter,
+    /// Labels of the agent.
+    pub label_selector: Option<Selector>,
+    /// Rank by likeness instead of demanding equality.
+    pub fuzzy_match: bool,
+    /// Which part of the answer is wanted.
+    pub paging: Paging,
+}
+
+/// The filters of `GET /capabilities`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CapabilityQuery {
+    /// What the capability must be like.
+    pub capability: CapabilityFilter,
+    /// Text that the description must contain, in any case.
+    pub description_contains: Option<String>,
+    /// Whether deprecated capabilities are wanted too.
+    pub include_deprecated: bool,
+    /// Exact id of the agent.
+    pub agent_id: Option<String>,
+    /// Exact namespace of the agent.
+    pub agent_namespace: Option<String>,
+    /// Any of these; every status when empty.
+    pub agent_status: Vec<Status>,
+    /// Labels of the agent.
+    pub label_selector: Option<Selector>,
+    /// Rank by likeness instead of demanding equality.
+    pub fuzzy_match: bool,
+    /// Which part of the answer is wanted.
+    pub paging: Paging,
+}
+
+/// Which part of an answer is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Paging {
+    /// Most rows of the page; all when absent.
+    pub limit: Option<usize>,
+    /// The `continue` of the page before.
+    pub continue_token: Option<String>,
+}
+
+// === impl AgentQuery ===
+
+impl AgentQuery {
+    /// Parses a raw query string.
+    ///
+    /// # Errors
+    /// Every fault, an unknown parameter among them.
+    pub fn parse(query: &str) -> Result<Self, Vec<Fault>> {
+        let mut parameters = Parameters::of(query);
+        let this = Self {
+            id: parameters.text(&["id"]),
+            name: parameters.text(&["name"]),
+            namespace: parameters.text(&["namespace"]),
+            agent_type: parameters.text(&["agent_type"]),
+            status: parameters.statuses(&["status"]).unwrap_or_default(),
+            capability: CapabilityFilter {
+                name: parameters.text(&["capability"]),
+                category: parameters.text(&["capability_category", "category"]),
+                stability: parameters.parsed(&["capability_stability", "stability"]),
+                tags: parameters.words(&["capability_tags", "tags"]),
+                version: parameters.parsed(&["version_constraint"]),
+            },
+            label_selector: parameters.parsed(&["label_selector"]),
+            fuzzy_match: parameters.flag("fuzzy_match"),
+            paging: Paging::take(&mut parameters),
+        };
+        parameters.finish(this)
+    }
+}
+
+impl fmt::Display for AgentQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut printer = Printer::default();
+        printer.text("agent_type", self.agent_type.as_deref());
+        printer.text("capability", self.capability.name.as_deref());
+        printer.filter("capability_", &self.capability);
+        printer.flag("fuzzy_match", self.fuzzy_match);
+        printer.text("id", self.id.as_deref());
+        printer.text("label_selector", self.label_selector.as_ref().map(ToString::to_string).as_deref());
+        printer.text("name", self.name.as_deref());
+        printer.text("namespace", self.namespace.as_deref());
+        printer.statuses("status", &self.status);
+        printer.paging(&self.paging);
+        f.write_str(&printer.finish())
+    }
+}
+
+// === impl CapabilityQuery ===
+
+impl Default for CapabilityQuery {
+    fn default() -> Self {
+        Self {
+            capability: CapabilityFilter::default(),
+            description_contains: None,
+            include_deprecated: false,
+            agent_id: None,
+            agent_namespace: None,
+            agent_status: vec![Status::Healthy],
+            label_selector: None,
+            fuzzy_match: false,
+            paging: Paging::default(),
+        }
+    }
+}
+
+impl CapabilityQuery {
+    /// Parses a raw query string.
+    ///
+    /// # Errors
+    /// Every fault, an unknown parameter among them.
+    pub fn parse(query: &str) -> Result<Self, Vec<Fault>> {
+        let mut parameters = Parameters::of(query);
+        let this = Self {
+            capability: CapabilityFilter {
+                name: parameters.text(&["name"]),
+                category: parameters.text(&["category"]),
+                stability: parameters.parsed(&["stability"]),
+                tags: parameters.words(&["tags"]),
+                version: parameters.parsed(&["version_constraint"]),
+            },
+            description_contains: parameters.text(&["description_contains"]),
+            include_deprecated: parameters.flag("include_deprecated"),
+            agent_id: parameters.text(&["agent_id"]),
+            agent_namespace: parameters.text(&["agent_namespace", "namespace"]),
+            agent_status: parameters
+                .statuses(&["agent_status", "status"])
+                .unwrap_or_else(|| vec![Status::Healthy]),
+            label_selector: parameters.parsed(&["label_selector"]),
+            fuzzy_match: parameters.flag("fuzzy_match"),
+            paging: Paging::take(&mut parameters),
+        };
+        parameters.finish(this)
+    }
+}
+
+impl fmt::Display for CapabilityQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut printer = Printer::default();
+        printer.text("agent_id", self.agent_id.as_deref());
+        printer.text("agent_namespace", self.agent_namespace.as_deref());
+        if self.agent_status.is_empty() {
+            printer.text("agent_status", Some(ANY));
+        } else {
+            printer.statuses("agent_status", &self.agent_status);
+        }
+        printer.text("description_contains", self.description_contains.as_deref());
+        printer.filter("", &self.capability);
+        printer.flag("fuzzy_match", self.fuzzy_match);
+        printer.flag("include_deprecated", self.include_deprecated);
+        printer.text("label_selector", self.label_selector.as_ref().map(ToString::to_string).as_deref());
+        printer.text("name", self.capability.name.as_deref());
+        printer.paging(&self.paging);
+        f.write_str(&printer.finish())
+    }
+}
+
+// === impl Paging ===
+
+impl Paging {
+    fn take(parameters: &mut Parameters) -> Self {
+        let limit = parameters.text(&["limit"]).and_then(|text| match text.parse() {
+            Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Some(limit),
+            _ => {
+                parameters.fault(
+                    "limit",
+                    format!("must be a whole number from 1 to {MAX_LIMIT}, got {}", quoted(&text)),
+                );
+                None
+            }
+        });
+        Self { limit, continue_token: parameters.text(&["continue"]) }
+    }
+}
+
+/// Every status, in words.
+const ANY: &str = "any";
+
+/// The parameters of a query that have not been read yet.
+struct Parameters {
+    pairs: Vec<(String, String)>,
+    known: Vec<&'static str>,
+    faults: Vec<Fault>,
+}
+
+impl Parameters {
+    fn of(query: &str) -> Self {
+        let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Self { pairs, known: Vec::new(), faults: Vec::new() }
+    }
+
+    /// The one value given under any of `names`; an empty value counts as none.
+    fn text(&mut self, names: &[&'static str]) -> Option<String> {
+        let mut values = self.take(names);
+        let value = values.pop()?;
+        if values.iter().any(|other| *other != value) {
+            self.fault(names[0], "is given more than once, with different values");
+        }
+        Some(value).filter(|value| !value.is_empty())
+    }
+
+    /// All values given under any of `names`, each split at its commas; sorted, without repetitions.
+    fn words(&mut self, names: &[&'static str]) -> Vec<String> {
+        let values = self.take(names);
+        let mut words: Vec<_> = values.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
+        words.retain(|word| !word.is_empty());
+        words.sort_unstable();
+        words.dedup();
+        words.into_iter().map(str::to_owned).collect()
+    }
+
+    fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, names: &[&'static str]) -> Option<T> {
+        let text = self.text(names)?;
+        text.parse()
+            .map_err(|fault: T::Err| self.fault(names[0], format!("{fault}, got {}", quoted(&text))))
+            .ok()
+    }
+
+    fn statuses(&mut self, names: &[&'static str]) -> Option<Vec<Status>> {
+        let words = self.words(names);
+        if words.is_empty() {
+            return None;
+        }
+        let mut statuses = Vec::new();
+        for word in words.iter().filter(|word| *word != ANY) {
+            match word.parse() {
+                Ok(status) => statuses.push(status),
+                Err(fault) => self.fault(names[0], format!("{fault}, any, got {}", quoted(word))),
+            }
+        }
+        Some(if words.iter().any(|word| word == ANY) { Vec::new() } else { statuses })
+    }
+
+    fn flag(&mut self, name: &'static str) -> bool {
+        let Some(text) = self.text(&[name]) else { return false };
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => true,
+            "false" | "0" | "no" => false,
+            _ => {
+                self.fault(name, format!("must be true or false, got {}", quoted(&text)));
+                false
+            }
+        }
+    }
+
+    fn take(&mut self, names: &[&'static str]) -> Vec<String> {
+        self.known.extend(names);
+        self.pairs
+            .extract_if(.., |(name, _)| names.contains(&name.as_str()))
+            .map(|(_, value)| value)
+            .collect()
+    }
+
+    fn fault(&mut self, name: &str, message: impl Into<String>) {
+        self.faults.push(Fault::new(name, message));
+    }
+
+    fn finish<T>(mut self, value: T) -> Result<T, Vec<Fault>> {
+        for (name, _) in std::mem::take(&mut self.pairs) {
+            let message = match nearest(&name, self.known.iter().copied()) {
+                Some(known) => format!("is not a known parameter: did you mean '{known}'?"),
+                None => format!("is not a known parameter; known are {}", self.known.join(", ")),
+            };
+            self.fault(&name, message);
+        }
+        if self.faults.is_empty() { Ok(value) } else { Err(self.faults) }
+    }
+}
+
+/// Writes a query string, parameters in the order given.
+#[derive(Default)]
+struct Printer {
+    pairs: Vec<(String, String)>,
+}
+
+impl Printer {
+    fn text(&mut self, name: &str, value: Option<&str>) {
+        self.pairs.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    fn flag(&mut self, name: &str, value: bool) {
+        self.text(name, value.then_some("true"));
+    }
+
+    fn statuses(&mut self, name: &str, statuses: &[Status]) {
+        let listed = statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(",");
+        self.text(name, Some(listed.as_str()).filter(|listed| !listed.is_empty()));
+    }
+
+    /// All of a capability filter but its name, which the two routes call differently.
+    fn filter(&mut self, prefix: &str, filter: &CapabilityFilter) {
+        self.text(&format!("{prefix}category"), filter.category.as_deref());
+        self.text(&format!("{prefix}stability"), filter.stability.map(|stability| stability.as_str()));
+        let tags = filter.tags.join(",");
+        self.text(&format!("{prefix}tags"), Some(tags.as_str()).filter(|tags| !tags.is_empty()));
+        self.text("version_constraint", filter.version.as_ref().map(ToString::to_string).as_deref());
+    }
+
+    fn paging(&mut self, paging: &Paging) {
+        self.text("continue", paging.continue_token.as_deref());
+        self.text("limit", paging.limit.map(|limit| limit.to_string()).as_deref());
+    }
+
+    fn finish(self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(self.pairs).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_documents_queries_are_read_as_they_stand() {
+        let query =
+            AgentQuery::parse("namespace=production&capability_category=data_processing&status=healthy")
+                .unwrap();
+        assert_eq!((query.namespace.as_deref(), query.status), (Some("production"), vec![Status::Healthy]));
+        assert_eq!(query.capability.category.as_deref(), Some("data_processing"));
+        let query = AgentQuery::parse("label_selector=env=production,team=data").unwrap();
+        assert_eq!(query.label_selector.unwrap().to_string(), "env=production,team=data");
+        assert!(AgentQuery::parse("version_constraint=>1.0.0").unwrap().capability.version.is_some());
+        let query = CapabilityQuery::parse(
+            "category=data_processing&stability=stable&agent_status=healthy&include_deprecated=false",
+        )
+        .unwrap();
+        assert_eq!((query.agent_status, query.include_deprecated), (vec![Status::Healthy], false));
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_a_fault_that_names_the_known_one() {
+        let faults = AgentQuery::parse("namspace=x&fuzzy_match=perhaps&limit=0").unwrap_err();
+        let listed = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(listed.contains("did you mean 'namespace'?"), "{listed}");
+        assert!(
+            listed.contains("'fuzzy_match' must be true or false") && listed.contains("'limit' must be"),
+            "{listed}"
+        );
+    }
+
+    #[test]
+    fn short_forms_and_pythons_booleans_are_understood() {
+        let query = AgentQuery::parse("tags=b,a&tags=c&category=x&stability=beta&fuzzy_match=True").unwrap();
+        assert_eq!(query.capability.tags, ["a", "b", "c"]);
+        assert!(query.fuzzy_match);
+    }
+
+    #[test]
+    fn contradicting_repetitions_are_a_fault() {
+        assert!(AgentQuery::parse("namespace=a&namespace=b").is_err());
+        assert!(AgentQuery::parse("namespace=a&namespace=a").is_ok());
+    }
+
+    #[test]
+    fn capabilities_of_healthy_agents_are_the_default_and_any_lifts_it() {
+        assert_eq!(CapabilityQuery::parse("").unwrap(), CapabilityQuery::default());
+        assert!(CapabilityQuery::parse("agent_status=any").unwrap().agent_status.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn printing_and_parsing_agree(
+            name in "[ -~]{0,12}", tags in prop::collection::btree_set("[a-z]{1,4}", 0..3), fuzzy: bool,
+            any: bool, limit in prop::option::of(1usize..=MAX_LIMIT)
+        ) {
+            let query = CapabilityQuery {
+                capability: CapabilityFilter {
+                    name: Some(name).filter(|name| !name.is_empty()),
+                    tags: tags.into_iter().collect(),
+                    ..CapabilityFilter::default()
+                },
+                agent_status: if any { Vec::new() } else { vec![Status::Degraded, Status::Healthy] },
+                fuzzy_match: fuzzy,
+                paging: Paging { limit, continue_token: None },
+                ..CapabilityQuery::default()
+            };
+            prop_assert_eq!(CapabilityQuery::parse(&query.to_string()).unwrap(), query.clone());
+            let query = AgentQuery {
+                capability: query.capability, status: query.agent_status, paging: query.paging, ..AgentQuery::default()
+            };
+            prop_assert_eq!(AgentQuery::parse(&query.to_string()).unwrap(), query);
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,60}") {
+            let _ = AgentQuery::parse(&text);
+            let _ = CapabilityQuery::parse(&text);
+        }
+    }
+}

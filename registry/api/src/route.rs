@@ -1,0 +1,24 @@
+//! The paths of the registry's HTTP API, once for the server and its clients.
+
+/// Register (POST) and discover (GET) agents.
+pub const AGENTS: &str = "/agents";
+/// One agent: GET and DELETE.
+pub const AGENT: &str = "/agents/{id}";
+/// Discover capabilities.
+pub const CAPABILITIES: &str = "/capabilities";
+/// Signs of life.
+pub const HEARTBEAT: &str = "/heartbeat";
+/// Health of the registry.
+pub const HEALTH: &str = "/health";
+/// Health of one agent.
+pub const AGENT_HEALTH: &str = "/health/{id}";
+/// Process is alive.
+pub const LIVEZ: &str = "/livez";
+/// Process can serve.
+pub const READYZ: &str = "/readyz";
+/// Metrics as JSON, or as Prometheus text when asked for.
+pub const METRICS: &str = "/metrics";
+/// Metrics as Prometheus text.
+pub const METRICS_PROMETHEUS: &str = "/metrics/prometheus";
+/// One tool of the registry as plain JSON over HTTP.
+pub const TOOL: &str = "/mcp/tools/{tool}";
