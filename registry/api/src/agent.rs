@@ -164,11 +164,17 @@ impl Registration {
     pub fn read(fields: &mut Fields<'_, '_>) -> Self {
         let id = fields.required("id", word(ID_RULE, is_id)).unwrap_or_default();
         let endpoint = fields.required("endpoint", endpoint::read).unwrap_or_default();
-        Self::read_with(fields, id, endpoint)
+        let dependencies = fields.list("dependencies", MAX_CAPABILITIES, Dependency::read);
+        Self::read_rest(fields, id, endpoint, dependencies)
     }
 
-    /// Reads all keys but `id` and `endpoint`, which the caller has read in its own way.
-    pub fn read_with(fields: &mut Fields<'_, '_>, id: String, endpoint: String) -> Self {
+    /// Reads all keys but those that a manifest reads in its own way and passes here.
+    pub fn read_rest(
+        fields: &mut Fields<'_, '_>,
+        id: String,
+        endpoint: String,
+        dependencies: Vec<Dependency>,
+    ) -> Self {
         let (shortest, longest) = HEALTH_INTERVAL_RANGE;
         let threshold = || number(shortest, MAX_THRESHOLD, "seconds");
         let word_of = |default: &str| default.to_owned();
@@ -189,7 +195,7 @@ impl Registration {
             capabilities: fields.list("capabilities", MAX_CAPABILITIES, Capability::read),
             labels: fields.nested("labels", label::read_labels).unwrap_or_default(),
             annotations: fields.nested("annotations", label::read_annotations).unwrap_or_default(),
-            dependencies: fields.list("dependencies", MAX_CAPABILITIES, Dependency::read),
+            dependencies,
             health_interval: fields
                 .optional("health_interval", number(shortest, longest, "seconds"))
                 .unwrap_or(DEFAULT_HEALTH_INTERVAL),
@@ -254,25 +260,31 @@ fn is_agent_type(text: &str) -> bool {
 impl Dependency {
     /// Reads a dependency: the name of a capability, or an object that says more.
     pub fn read(value: &Value, at: &str, findings: &mut Findings) -> Option<Self> {
-        let name = word(capability::NAME_RULE, capability::is_name);
         if value.is_string() {
-            let capability = name(value).map_err(|fault| findings.fault(at, fault)).ok()?;
-            return Some(Self {
-                capability,
-                version_constraint: None,
-                label_selector: None,
-                required: false,
-            });
+            return Self::read_name(value, at, findings);
         }
         let mut fields = Fields::open(value, at, findings)?;
-        let dependency = Self {
+        let dependency = Self::read_fields(&mut fields);
+        fields.close();
+        Some(dependency)
+    }
+
+    /// Reads a dependency that is no more than the name of a capability.
+    pub fn read_name(value: &Value, at: &str, findings: &mut Findings) -> Option<Self> {
+        let name = word(capability::NAME_RULE, capability::is_name);
+        let capability = name(value).map_err(|fault| findings.fault(at, fault)).ok()?;
+        Some(Self { capability, version_constraint: None, label_selector: None, required: false })
+    }
+
+    /// Reads a dependency's keys from an object that may have more. The result is meaningless after a fault.
+    pub fn read_fields(fields: &mut Fields<'_, '_>) -> Self {
+        let name = word(capability::NAME_RULE, capability::is_name);
+        Self {
             capability: fields.required("capability", name).unwrap_or_default(),
             version_constraint: fields.optional("version_constraint", parsed),
             label_selector: fields.optional("label_selector", parsed),
             required: fields.optional("required", boolean).unwrap_or_default(),
-        };
-        fields.close();
-        Some(dependency)
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Code {
     MethodNotAllowed,
     /// Somebody else changed the same agent at the same time.
     Conflict,
+    /// The request comes from where none is allowed to come from.
+    Forbidden,
     /// The body is larger than this server accepts.
     PayloadTooLarge,
     /// The body is not `application/json`.

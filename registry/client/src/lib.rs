@@ -1,1 +1,9 @@
-//! Placeholder.
+//! A client of mesh-registry: register, heartbeat, deregister, find.
+//!
+//! [`client::Client`] speaks to one registry or to several equal ones; [`backoff::Backoff`] spaces the attempts of
+//! whoever waits for a registry to come back.
+
+pub mod client;
+
+pub mod backoff;
+pub mod error;

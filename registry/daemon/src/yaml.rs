@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_is_a_fault() {
         let faults = parse(TEXT, "m.yaml").unwrap().faults;
-        assert_eq!(faults[0].to_string(), "'labels.env' stands twice; the first is in line 3");
+        assert_eq!(faults[0].to_string(), "'labels.env' stands twice, in lines 3 and 4");
     }
 
     #[test]

@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The Model Context Protocol on the wire, without a transport: what to send, and what an answer means.
+//!
+//! Two eras live side by side. Since revision 2026-07-28 the protocol is stateless: every POST stands alone and names
+//! its version, its method and its tool in headers. Before that a client opens with `initialize`, and a server may
+//! mint a session. [`call`] writes requests for either, [`peer`] knows which one a server speaks, [`answer`] reads
+//! what comes back, as JSON or as server-sent events. Bytes that need no change, arguments and results, pass through
+//! unparsed.
+
+pub mod answer;
+pub mod call;
+
+pub mod peer;
+
+pub mod message;
+pub mod sse;
+
+pub mod headers;
+pub mod version;
+
+pub mod error;

@@ -1,0 +1,240 @@
+//! The requests that a sidecar makes of a registry.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use mesh_api::agent::{Registered, Registration, Unregistered};
+use mesh_api::error::{Code, ErrorBody};
+use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
+use mesh_api::page::CapabilityPage;
+use mesh_api::query::CapabilityQuery;
+use mesh_api::route;
+use reqwest::{RequestBuilder, Url};
+use serde::de::DeserializeOwned;
+
+use crate::error::ClientError;
+
+/// Time for connecting to a registry.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Idle connections are dropped before the 5 s after which common servers close them.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A client of one registry, or of several that are equal. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    registries: Arc<[Url]>,
+    /// Index of the registry that answered last.
+    current: Arc<AtomicUsize>,
+}
+
+impl Client {
+    /// A client of the registries at `addresses`; every request takes at most `timeout` a registry.
+    ///
+    /// # Errors
+    /// When an address is no HTTP address, or the HTTP client cannot be set up.
+    pub fn new(addresses: &[String], timeout: Duration) -> Result<Self, ClientError> {
+        // Already installed is as good.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let registries = addresses.iter().map(|address| base(address)).collect::<Result<_, _>>()?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(timeout)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("mesh-client/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(ClientError::Setup)?;
+        Ok(Self { http, registries, current: Arc::default() })
+    }
+
+    /// Registers an agent, or replaces its registration. Durable once it returns.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn register(&self, registration: &Registration) -> Result<Registered, ClientError> {
+        self.json(|http, base| http.post(at(base, route::AGENTS)).json(registration)).await
+    }
+
+    /// Says that an agent is alive.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the code [`Code::AgentNotFound`] asks to register again.
+    pub async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, ClientError> {
+        self.json(|http, base| http.post(at(base, route::HEARTBEAT)).json(heartbeat)).await
+    }
+
+    /// Takes an agent out of the registry. An agent that is not there is as good as one taken out.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn deregister(&self, id: &str) -> Result<(), ClientError> {
+        let path = format!("{}/{id}", route::AGENTS);
+        match self.json::<Unregistered>(|http, base| http.delete(at(base, &path))).await {
+            Err(fault) if fault.code() == Some(Code::AgentNotFound) => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
+    /// Finds capabilities and who offers them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn find(&self, query: &CapabilityQuery) -> Result<CapabilityPage, ClientError> {
+        let target = format!("{}?{query}", route::CAPABILITIES);
+        self.json(|http, base| http.get(at(base, &target))).await
+    }
+
+    /// The registry's answer to a GET of `target`, a path with a query, byte for byte.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get(&self, target: &str) -> Result<Bytes, ClientError> {
+        self.send(|http, base| http.get(at(base, target))).await.map(|answer| answer.body)
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        request: impl Fn(&reqwest::Client, &Url) -> RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let answer = self.send(request).await?;
+        serde_json::from_slice(&answer.body).map_err(|source| ClientError::Garbled {
+            registry: answer.registry,
+            status: answer.status,
+            source,
+        })
+    }
+
+    /// Sends the request to the registry that answered last, and to the others in turn while it is out.
+    async fn send(
+        &self,
+        request: impl Fn(&reqwest::Client, &Url) -> RequestBuilder,
+    ) -> Result<Answer, ClientError> {
+        let first = self.current.load(Ordering::Relaxed);
+        let mut last = None;
+        for turn in 0..self.registries.len() {
+            let index = (first + turn) % self.registries.len();
+            match exchange(request(&self.http, &self.registries[index]), &self.registries[index]).await {
+                Err(fault) if fault.is_outage() => last = Some(fault),
+                outcome => {
+                    self.current.store(index, Ordering::Relaxed);
+                    return outcome;
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| ClientError::Address(String::new())))
+    }
+}
+
+/// A successful answer.
+struct Answer {
+    registry: String,
+    status: http::StatusCode,
+    body: Bytes,
+}
+
+async fn exchange(request: RequestBuilder, registry: &Url) -> Result<Answer, ClientError> {
+    let registry = registry.as_str().trim_end_matches('/').to_owned();
+    let unreachable = |source| ClientError::Unreachable { registry: registry.clone(), source };
+    let response = request.send().await.map_err(unreachable)?;
+    let status = response.status();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = response.bytes().await.map_err(unreachable)?;
+    if status.is_success() {
+        return Ok(Answer { registry, status, body });
+    }
+    match serde_json::from_slice::<ErrorBody>(&body) {
+        Ok(body) => Err(ClientError::Refused {
+            registry,
+            status,
+            body: Box::new(body),
+            retry_after: retry_after.map(Duration::from_secs),
+        }),
+        Err(source) => Err(ClientError::Garbled { registry, status, source }),
+    }
+}
+
+fn base(address: &str) -> Result<Url, ClientError> {
+    let url = Url::parse(address).map_err(|_| ClientError::Address(address.to_owned()))?;
+    let usable = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
+    if usable { Ok(url) } else { Err(ClientError::Address(address.to_owned())) }
+}
+
+/// The URL of `target` below `base`, which may have a path of its own.
+fn at(base: &Url, target: &str) -> String {
+    format!("{}{target}", base.as_str().trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::body::Incoming;
+    use mesh_daemon::listen::Listener;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// A registry that answers everything with one status and body.
+    async fn registry(status: u16, body: &'static str) -> (String, CancellationToken) {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let (address, stop) = (format!("http://{}", listener.local_addr()), CancellationToken::new());
+        let service = hyper::service::service_fn(move |_: Request<Incoming>| async move {
+            let answer = Response::builder().status(status).header(RETRY_AFTER, "7");
+            Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(body))).unwrap())
+        });
+        tokio::spawn(listener.serve(service, stop.clone(), Duration::ZERO));
+        (address, stop)
+    }
+
+    fn client(addresses: &[&str]) -> Client {
+        let addresses: Vec<_> = addresses.iter().map(|&address| address.to_owned()).collect();
+        Client::new(&addresses, Duration::from_secs(5)).unwrap()
+    }
+
+    const GONE: &str = r#"{"status":"error","error":"Agent a not found","detail":"Agent a not found","code":"agent_not_found"}"#;
+    const BUSY: &str =
+        r#"{"status":"error","error":"store is away","detail":"store is away","code":"unavailable"}"#;
+
+    #[tokio::test]
+    async fn an_error_of_the_registry_is_typed() {
+        let (address, _stop) = registry(404, GONE).await;
+        let fault = client(&[&address]).get("/agents/a").await.unwrap_err();
+        assert_eq!((fault.code(), fault.is_outage()), (Some(Code::AgentNotFound), false));
+        assert!(client(&[&address]).deregister("a").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn another_registry_is_asked_while_one_is_out() {
+        let (busy, _stop) = registry(503, BUSY).await;
+        let (well, _stop) = registry(200, "{}").await;
+        let (gone, stop) = registry(200, "").await;
+        stop.cancel();
+        let client = client(&[&gone, &busy, &well]);
+        assert_eq!(client.get("/").await.unwrap(), "{}");
+        assert_eq!(client.current.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn an_outage_says_when_to_ask_again_and_a_stranger_is_recognised() {
+        let (busy, _stop) = registry(503, BUSY).await;
+        let fault = client(&[&busy]).get("/").await.unwrap_err();
+        assert_eq!(fault.retry_after(), Some(Duration::from_secs(7)));
+        let (web, _stop) = registry(404, "<html>").await;
+        let fault = client(&[&web]).get("/").await.unwrap_err();
+        assert!(fault.to_string().contains("is not a registry's"), "{fault}");
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused() {
+        for address in ["", "registry:8000", "ftp://x", "http://x?y=1"] {
+            assert!(Client::new(&[address.to_owned()], CONNECT_TIMEOUT).is_err(), "{address}");
+        }
+    }
+}

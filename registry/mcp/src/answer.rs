@@ -1,0 +1,103 @@
+//! Reads the answer of a server as its pieces arrive, whichever of the two forms it has.
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+
+use crate::error::AnswerError;
+use crate::headers;
+use crate::message::ServerMessage;
+use crate::sse::Events;
+
+/// An answer that is still coming in.
+#[derive(Debug)]
+pub enum AnswerReader {
+    /// One JSON message.
+    Json(Vec<u8>),
+    /// Server-sent events, one of which is the answer.
+    Events(Events),
+}
+
+impl AnswerReader {
+    /// Begins to read an answer with these headers.
+    ///
+    /// # Errors
+    /// When the content is of a type that the protocol does not know.
+    pub fn begin(headers: &HeaderMap) -> Result<Self, AnswerError> {
+        let content_type = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let content_type = content_type.unwrap_or_default();
+        match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            headers::EVENT_STREAM => Ok(Self::Events(Events::default())),
+            // An empty answer, as to a notification, has no type.
+            headers::JSON | "" => Ok(Self::Json(Vec::new())),
+            _ => Err(AnswerError::ContentType(content_type.into_owned())),
+        }
+    }
+
+    /// Takes the next piece; returns the answer as soon as it is there.
+    ///
+    /// # Errors
+    /// When what came is no JSON-RPC.
+    pub fn take(&mut self, piece: &[u8]) -> Result<Option<ServerMessage>, AnswerError> {
+        match self {
+            Self::Json(body) => {
+                body.extend_from_slice(piece);
+                Ok(None)
+            }
+            Self::Events(events) => {
+                for data in events.take(piece)?.iter().filter(|data| !data.is_empty()) {
+                    let message = ServerMessage::read(data)?;
+                    if message.is_answer() {
+                        return Ok(Some(message));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Ends the reading when the body has ended; `None` for an answer without content.
+    ///
+    /// # Errors
+    /// When the answer is not there or is no JSON-RPC.
+    pub fn finish(self) -> Result<Option<ServerMessage>, AnswerError> {
+        match self {
+            Self::Json(body) if body.trim_ascii().is_empty() => Ok(None),
+            Self::Json(body) => ServerMessage::read(&body).map(Some),
+            Self::Events(_) => Err(AnswerError::StreamEnded),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn reader(content_type: &'static str) -> Result<AnswerReader, AnswerError> {
+        AnswerReader::begin(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]))
+    }
+
+    #[test]
+    fn a_json_answer_is_read_at_its_end() {
+        let mut json = reader("application/json; charset=utf-8").unwrap();
+        assert!(
+            json.take(br#"{"id":1,"#).unwrap().is_none() && json.take(br#""result":{}}"#).unwrap().is_none()
+        );
+        assert!(matches!(json.finish().unwrap(), Some(ServerMessage::Result(_))));
+    }
+
+    #[test]
+    fn progress_on_the_way_does_not_end_a_stream() {
+        let mut events = reader("text/event-stream").unwrap();
+        let progress = b"event: message\ndata: {\"method\":\"notifications/progress\"}\n\n: ping\n\n";
+        assert!(events.take(progress).unwrap().is_none());
+        assert!(events.take(b"data: {\"id\":1,\"result\":{}}\n\n").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_and_a_web_page_are_errors() {
+        assert!(matches!(reader("text/event-stream").unwrap().finish(), Err(AnswerError::StreamEnded)));
+        assert!(matches!(reader("text/html"), Err(AnswerError::ContentType(_))));
+    }
+}

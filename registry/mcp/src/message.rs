@@ -1,0 +1,73 @@
+//! The JSON-RPC envelope. Results stay the bytes that they were.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::error::{AnswerError, RpcError};
+
+/// What a server sends: the answer to a request, or something else that happens on the way to it.
+#[derive(Debug)]
+pub enum ServerMessage {
+    /// The request was carried out.
+    Result(Box<RawValue>),
+    /// The request failed.
+    Error(RpcError),
+    /// A notification or a request of the server's own.
+    Other {
+        /// Its method.
+        method: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    method: Option<String>,
+    result: Option<Box<RawValue>>,
+    error: Option<RpcError>,
+}
+
+impl ServerMessage {
+    /// Reads one message.
+    ///
+    /// Ids are not compared: servers are known to answer errors with `null` or words of their own, and one HTTP
+    /// exchange has one request.
+    ///
+    /// # Errors
+    /// When the text is no JSON-RPC message.
+    pub fn read(text: &[u8]) -> Result<Self, AnswerError> {
+        match serde_json::from_slice(text).map_err(AnswerError::NotJsonRpc)? {
+            Envelope { error: Some(error), .. } => Ok(Self::Error(error)),
+            Envelope { result: Some(result), .. } => Ok(Self::Result(result)),
+            Envelope { method: Some(method), .. } => Ok(Self::Other { method }),
+            Envelope { .. } => Err(AnswerError::Empty),
+        }
+    }
+
+    /// Whether this ends the exchange.
+    pub fn is_answer(&self) -> bool {
+        !matches!(self, Self::Other { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_keeps_its_bytes() {
+        let text = br#"{"jsonrpc":"2.0","id":1,"result":{"b": 1e2,  "a":[ ],"unknown":{"x":null}}}"#;
+        let ServerMessage::Result(result) = ServerMessage::read(text).unwrap() else { panic!("no result") };
+        assert_eq!(result.get(), r#"{"b": 1e2,  "a":[ ],"unknown":{"x":null}}"#);
+    }
+
+    #[test]
+    fn errors_and_notifications_are_told_apart() {
+        let error = br#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Missing session ID"}}"#;
+        assert!(
+            matches!(ServerMessage::read(error).unwrap(), ServerMessage::Error(error) if error.code == -32600)
+        );
+        let progress = br#"{"jsonrpc":"2.0","method":"notifications/progress","params":{}}"#;
+        assert!(!ServerMessage::read(progress).unwrap().is_answer());
+        assert!(ServerMessage::read(b"{}").is_err() && ServerMessage::read(b"hello").is_err());
+    }
+}

@@ -1,0 +1,162 @@
+//! How one server wants to be spoken to, and how one finds out.
+//!
+//! A client asks `server/discover` first. A current server answers it, or refuses it with one of the codes that only
+//! current servers know; everything else means an older server, which is asked to `initialize`. A server that knows
+//! neither is called bare, without a handshake, as many hand-written ones expect.
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Deserialize;
+
+use crate::error::{HEADER_MISMATCH, METHOD_NOT_FOUND, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION};
+use crate::headers;
+use crate::message::ServerMessage;
+use crate::version;
+
+/// How one server wants to be spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// Stateless, revision 2026-07-28.
+    Current,
+    /// After a handshake.
+    Handshaken {
+        /// The revision that the server chose.
+        revision: String,
+        /// The session that it minted, if it did.
+        session: Option<HeaderValue>,
+    },
+    /// Without a handshake and without anything else.
+    Bare,
+}
+
+/// Whether `server/discover` was answered by a current server.
+pub fn is_current(status: StatusCode, message: Option<&ServerMessage>) -> bool {
+    match message {
+        Some(ServerMessage::Result(result)) => {
+            #[derive(Deserialize)]
+            #[serde(rename_all = "camelCase")]
+            struct Discovered {
+                supported_versions: Vec<String>,
+            }
+            serde_json::from_str::<Discovered>(result.get()).is_ok_and(|discovered| {
+                discovered.supported_versions.iter().any(|one| one == version::CURRENT)
+            })
+        }
+        Some(ServerMessage::Error(error)) => match error.code {
+            HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY | UNSUPPORTED_VERSION => true,
+            // A current server without `server/discover` breaks the rules, but its 404 gives it away.
+            METHOD_NOT_FOUND => status == StatusCode::NOT_FOUND,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// What the answer to `initialize` says about the server; `None` when it takes no handshake.
+pub fn handshaken(headers: &HeaderMap, message: Option<&ServerMessage>) -> Option<Peer> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Initialized {
+        protocol_version: String,
+    }
+    let Some(ServerMessage::Result(result)) = message else { return None };
+    let initialized: Initialized = serde_json::from_str(result.get()).ok()?;
+    let session = headers.get(headers::SESSION_ID).cloned();
+    Some(Peer::Handshaken { revision: initialized.protocol_version, session })
+}
+
+impl Peer {
+    /// Whether an answer says that the session is gone and must be opened anew. The request was not carried out.
+    ///
+    /// The protocol says 404; several servers say 400 and name the session in the message.
+    pub fn session_is_lost(&self, status: StatusCode, message: Option<&ServerMessage>) -> bool {
+        let names_session = |text: &str| text.to_ascii_lowercase().contains("session");
+        match (self, message) {
+            (Self::Handshaken { session: Some(_), .. }, _) if status == StatusCode::NOT_FOUND => true,
+            (Self::Handshaken { .. } | Self::Bare, Some(ServerMessage::Error(error))) => {
+                status == StatusCode::BAD_REQUEST && names_session(&error.message)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an answer says that the server is of another era than we thought: it was replaced by another release.
+    /// The request was not carried out.
+    pub fn era_has_changed(&self, status: StatusCode, message: Option<&ServerMessage>) -> bool {
+        let Some(ServerMessage::Error(error)) = message else { return false };
+        match self {
+            Self::Current => {
+                let own = matches!(
+                    error.code,
+                    HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY | UNSUPPORTED_VERSION | METHOD_NOT_FOUND
+                );
+                status == StatusCode::BAD_REQUEST && !own
+            }
+            Self::Handshaken { .. } | Self::Bare => {
+                status == StatusCode::BAD_REQUEST
+                    && matches!(error.code, HEADER_MISMATCH | UNSUPPORTED_VERSION)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> ServerMessage {
+        ServerMessage::read(text.as_bytes()).unwrap()
+    }
+
+    fn current(status: u16, text: &str) -> bool {
+        is_current(StatusCode::from_u16(status).unwrap(), Some(&message(text)))
+    }
+
+    #[test]
+    fn the_answers_of_real_servers_are_told_apart() {
+        assert!(current(200, r#"{"id":1,"result":{"supportedVersions":["2026-07-28"],"capabilities":{}}}"#));
+        assert!(current(400, r#"{"id":1,"error":{"code":-32022,"message":"unsupported"}}"#));
+        assert!(current(404, r#"{"id":1,"error":{"code":-32601,"message":"no such method"}}"#));
+        for (status, older) in [
+            (400, r#"{"id":"server-error","error":{"code":-32600,"message":"Missing session ID"}}"#),
+            (400, r#"{"id":null,"error":{"code":-32000,"message":"Server not initialized"}}"#),
+            (
+                400,
+                r#"{"id":"server-error","error":{"code":-32600,"message":"Unsupported protocol version"}}"#,
+            ),
+            (200, r#"{"id":1,"error":{"code":-32601,"message":"Method not found"}}"#),
+            (200, r#"{"id":1,"result":{}}"#),
+        ] {
+            assert!(!current(status, older), "{older}");
+        }
+        assert!(!is_current(StatusCode::METHOD_NOT_ALLOWED, None));
+    }
+
+    #[test]
+    fn a_handshake_yields_the_revision_and_the_session() {
+        let answer = message(r#"{"id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#);
+        let mut headers = HeaderMap::new();
+        assert_eq!(
+            handshaken(&headers, Some(&answer)),
+            Some(Peer::Handshaken { revision: "2025-06-18".into(), session: None })
+        );
+        headers.insert(headers::SESSION_ID, HeaderValue::from_static("s1"));
+        assert!(matches!(
+            handshaken(&headers, Some(&answer)),
+            Some(Peer::Handshaken { session: Some(_), .. })
+        ));
+        assert_eq!(handshaken(&headers, Some(&message(r#"{"id":1,"error":{"code":-32601}}"#))), None);
+    }
+
+    #[test]
+    fn a_lost_session_and_a_changed_era_are_recognised() {
+        let peer =
+            Peer::Handshaken { revision: "2025-11-25".into(), session: Some(HeaderValue::from_static("s")) };
+        assert!(peer.session_is_lost(StatusCode::NOT_FOUND, None));
+        let missing = message(r#"{"id":"x","error":{"code":-32600,"message":"Missing session ID"}}"#);
+        assert!(peer.session_is_lost(StatusCode::BAD_REQUEST, Some(&missing)));
+        assert!(Peer::Current.era_has_changed(StatusCode::BAD_REQUEST, Some(&missing)));
+        assert!(!Peer::Current.session_is_lost(StatusCode::NOT_FOUND, None));
+        let unknown_tool = message(r#"{"id":1,"error":{"code":-32602,"message":"Unknown tool: x"}}"#);
+        assert!(!Peer::Current.era_has_changed(StatusCode::OK, Some(&unknown_tool)));
+    }
+}

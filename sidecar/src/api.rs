@@ -1,0 +1,71 @@
+//! The agent's localhost port: calls take the straight way, everything else goes through the router.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tower::ServiceExt as _;
+
+use crate::api::state::State;
+
+pub mod call;
+pub mod discovery;
+pub mod explain;
+pub mod status;
+
+pub mod guard;
+pub mod query;
+
+pub mod reply;
+pub mod state;
+
+/// The service behind the agent's localhost port.
+#[derive(Clone)]
+pub struct Api {
+    state: Arc<State>,
+    router: Router,
+}
+
+impl Api {
+    /// Serves with what `state` holds.
+    pub fn new(state: Arc<State>) -> Self {
+        let router = Router::new()
+            .route("/explain/{capability}", get(explain::explain))
+            .route("/agents", get(discovery::agents))
+            .route("/agents/{id}", get(discovery::agent))
+            .route("/capabilities", get(discovery::capabilities))
+            .route("/livez", get(status::livez))
+            .route("/readyz", get(status::readyz))
+            .route("/metrics", get(status::metrics))
+            .route("/", get(status::card))
+            .fallback(reply::no_route)
+            .method_not_allowed_fallback(reply::no_method)
+            .with_state(Arc::clone(&state));
+        Self { state, router }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Api {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            if let Err(refusal) = guard::check(&request) {
+                return Ok(refusal);
+            }
+            match request.uri().path().strip_prefix(call::PATH) {
+                Some(_) => Ok(call::serve(&this.state, request).await),
+                None => this.router.oneshot(request.map(Body::new)).await,
+            }
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! The sidecar's settings: where they are declared, with their defaults, and what they are read into.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mesh_api::document::{Fields, number, parsed, string, text, word};
+use mesh_api::label;
+use mesh_daemon::settings::{Program, Setting};
+use serde_json::Value;
+
+use crate::cache::Ages;
+
+/// The binary and everything that can be set.
+pub const PROGRAM: Program = Program {
+    name: "mesh-sidecar",
+    env_prefix: "MESH_SIDECAR",
+    about: "The proxy beside each agent: registers it, finds providers, balances, retries what is safe.",
+    version: env!("CARGO_PKG_VERSION"),
+    settings: &[
+        Setting {
+            name: "manifest",
+            value: "FILE",
+            default: "",
+            help: "Manifest of the agent beside us; without one the sidecar only makes calls",
+        },
+        Setting {
+            name: "registry",
+            value: "URL[,URL...]",
+            default: "http://127.0.0.1:8000",
+            help: "The registry, or several equal ones",
+        },
+        Setting {
+            name: "listen",
+            value: "ADDR",
+            default: "127.0.0.1:15001",
+            help: "The agent's localhost port; port 0 takes a free one",
+        },
+        Setting {
+            name: "namespace",
+            value: "NAME",
+            default: "default",
+            help: "Namespace of calls when there is no manifest",
+        },
+        Setting {
+            name: "call_timeout",
+            value: "SECONDS",
+            default: "60",
+            help: "Time for a call that names none, retries included",
+        },
+        Setting {
+            name: "connect_timeout",
+            value: "SECONDS",
+            default: "1",
+            help: "Time for one connection to a provider",
+        },
+        Setting {
+            name: "registry_timeout",
+            value: "SECONDS",
+            default: "5",
+            help: "Time for one request to a registry",
+        },
+        Setting {
+            name: "max_retries",
+            value: "N",
+            default: "2",
+            help: "Repeats of one call at most; only what is safe is repeated",
+        },
+        Setting {
+            name: "max_in_flight",
+            value: "N",
+            default: "1024",
+            help: "Calls in flight at most; more are refused with 429",
+        },
+        Setting {
+            name: "discovery_fresh",
+            value: "SECONDS",
+            default: "10",
+            help: "Age up to which a discovery answer is used as it is",
+        },
+        Setting {
+            name: "discovery_aging",
+            value: "SECONDS",
+            default: "60",
+            help: "Age up to which it is used while it is refreshed behind",
+        },
+        Setting {
+            name: "discovery_stale",
+            value: "SECONDS",
+            default: "86400",
+            help: "Age up to which it is used while the registry is away",
+        },
+        Setting {
+            name: "discovery_patience",
+            value: "SECONDS",
+            default: "2",
+            help: "Time that a call waits for the registry",
+        },
+        Setting {
+            name: "drain_timeout",
+            value: "SECONDS",
+            default: "25",
+            help: "Time for calls in flight to end after SIGTERM",
+        },
+    ],
+};
+
+/// Age up to which nobody offering a capability is believed.
+const NEGATIVE: Duration = Duration::from_secs(2);
+
+/// What the settings say.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// File of the manifest.
+    pub manifest: Option<String>,
+    /// Addresses of the registries.
+    pub registries: Vec<String>,
+    /// The agent's localhost port.
+    pub listen: SocketAddr,
+    /// Namespace of calls when there is no manifest.
+    pub namespace: String,
+    /// Time for a call that names none.
+    pub call_timeout: Duration,
+    /// Time for one connection to a provider.
+    pub connect_timeout: Duration,
+    /// Time for one request to a registry.
+    pub registry_timeout: Duration,
+    /// Repeats of one call at most.
+    pub max_retries: u32,
+    /// Calls in flight at most.
+    pub max_in_flight: usize,
+    /// How old discovery answers may be.
+    pub ages: Ages,
+    /// Time for calls in flight to end after SIGTERM.
+    pub drain_timeout: Duration,
+}
+
+impl Config {
+    /// Reads the settings. The result is meaningless after a fault.
+    pub fn read(fields: &mut Fields<'_, '_>) -> Self {
+        let listen =
+            fields.required("listen", parsed).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let registries = fields.required("registry", registries).unwrap_or_default();
+        let namespace =
+            fields.required("namespace", word("a DNS label", label::is_dns_label)).unwrap_or_default();
+        let config = Self {
+            manifest: fields.optional("manifest", text(1, 4_096)),
+            registries,
+            listen,
+            namespace,
+            call_timeout: seconds(fields, "call_timeout", 0.001, 3_600.0),
+            connect_timeout: seconds(fields, "connect_timeout", 0.001, 60.0),
+            registry_timeout: seconds(fields, "registry_timeout", 0.001, 60.0),
+            max_retries: whole(fields, "max_retries", 0, 10) as u32,
+            max_in_flight: whole(fields, "max_in_flight", 1, 1_000_000) as usize,
+            ages: Ages {
+                fresh: seconds(fields, "discovery_fresh", 0.0, 3_600.0),
+                negative: NEGATIVE,
+                aging: seconds(fields, "discovery_aging", 0.0, 86_400.0),
+                stale: seconds(fields, "discovery_stale", 0.0, 604_800.0),
+                patience: seconds(fields, "discovery_patience", 0.001, 60.0),
+            },
+            drain_timeout: seconds(fields, "drain_timeout", 0.0, 3_600.0),
+        };
+        let ages = config.ages;
+        if ages.fresh > ages.aging || ages.aging > ages.stale {
+            fields.fault("discovery_aging", "must lie between discovery_fresh and discovery_stale");
+        }
+        config
+    }
+}
+
+fn seconds(fields: &mut Fields<'_, '_>, key: &'static str, min: f64, max: f64) -> Duration {
+    Duration::from_secs_f64(fields.required(key, number(min, max, "seconds")).unwrap_or(min))
+}
+
+fn whole(fields: &mut Fields<'_, '_>, key: &'static str, min: u64, max: u64) -> u64 {
+    let read = |value: &Value| {
+        let number = value.as_u64().filter(|number| (min..=max).contains(number));
+        number.ok_or_else(|| format!("must be a whole number from {min} to {max}, got {value}"))
+    };
+    fields.required(key, read).unwrap_or(min)
+}
+
+fn registries(value: &Value) -> Result<Vec<String>, String> {
+    let text = string(value)?;
+    let addresses: Vec<_> = text.split(',').map(|address| address.trim().to_owned()).collect();
+    mesh_client::client::Client::new(&addresses, NEGATIVE).map_err(|fault| fault.to_string())?;
+    Ok(addresses)
+}

@@ -1,0 +1,214 @@
+//! What the sidecar knows about one endpoint of one agent, shared by all capabilities and queries that lead to it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use mesh_mcp::peer::Peer;
+use tokio::time::Instant;
+
+use crate::breaker::{Admission, Breaker, Evidence, StateName};
+use crate::error::AttemptError;
+use crate::load::{Load, Ticket};
+use crate::metrics::Metrics;
+use crate::pool::{Address, Connector, Pool};
+
+/// One endpoint of one agent.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Whose endpoint it is.
+    pub agent_id: String,
+    /// Its URL.
+    pub url: String,
+    /// Connections to it.
+    pub pool: Arc<Pool>,
+    /// How it wants to be spoken to, once that is known.
+    pub peer: ArcSwapOption<Peer>,
+    /// Held while finding out how it wants to be spoken to, so that this is done once.
+    pub handshake: tokio::sync::Mutex<()>,
+    breaker: Mutex<Breaker>,
+    in_flight: AtomicUsize,
+    lanes: Mutex<HashMap<String, Arc<Lane>>>,
+    metrics: Arc<Metrics>,
+}
+
+/// One capability at one endpoint: its load is measured apart, because tools of one agent differ.
+#[derive(Debug, Default)]
+pub struct Lane {
+    load: Mutex<Load>,
+}
+
+/// All endpoints that any discovery answer leads to.
+pub struct Endpoints {
+    connector: Connector,
+    metrics: Arc<Metrics>,
+    known: Mutex<HashMap<(String, String), Weak<Endpoint>>>,
+}
+
+/// A call in flight. Dropping it without an outcome means that the caller went away, which shows nothing.
+#[derive(Debug)]
+pub struct InFlight {
+    endpoint: Arc<Endpoint>,
+    lane: Arc<Lane>,
+    ticket: Ticket,
+    decided: bool,
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// What its breaker says.
+    pub fn admission(&self) -> Admission {
+        self.breaker().admission()
+    }
+
+    /// The state of its breaker.
+    pub fn breaker_state(&self) -> StateName {
+        self.breaker().state()
+    }
+
+    /// Calls in flight, of all capabilities.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The measurements of `capability` here.
+    pub fn lane(&self, capability: &str) -> Arc<Lane> {
+        let mut lanes = lock(&self.lanes);
+        Arc::clone(lanes.entry(capability.to_owned()).or_default())
+    }
+
+    /// Probes out of band when the breaker's time open is over. Called by the prober.
+    pub async fn probe_if_due(&self, limit: Duration) {
+        if !self.breaker().probe_is_due(Instant::now()) {
+            return;
+        }
+        let outcome = self.pool.address().connect(limit).await;
+        tracing::info!(
+            agent.id = self.agent_id,
+            endpoint = self.url,
+            reached = outcome.is_ok(),
+            "a probe was sent to an endpoint whose breaker is open"
+        );
+        self.breaker().probed(outcome.is_ok(), Instant::now(), &mut rand::rng());
+    }
+
+    fn record(&self, evidence: Evidence) {
+        let mut breaker = self.breaker();
+        if breaker.record(evidence, Instant::now(), &mut rand::rng()) {
+            let state = breaker.state();
+            self.metrics.breaker_changed(state);
+            tracing::warn!(agent.id = self.agent_id, endpoint = self.url, breaker = ?state, "a circuit breaker changed");
+        }
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        lock(&self.breaker)
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// The number to compare: lower is better.
+    pub fn score(&self, endpoint: &Endpoint, weight: f64, median: Duration) -> f64 {
+        lock(&self.load).score(endpoint.in_flight(), weight, median, Instant::now())
+    }
+
+    /// The moving average of the latency, if anything was measured.
+    pub fn latency(&self, median: Duration) -> Option<Duration> {
+        let load = lock(&self.load);
+        load.is_measured().then(|| load.latency(median, Instant::now()))
+    }
+
+    /// The memory of failures, 0 to 1.
+    pub fn failure(&self) -> f64 {
+        lock(&self.load).failure_now(Instant::now())
+    }
+}
+
+// === impl Endpoints ===
+
+impl Endpoints {
+    /// No endpoints yet.
+    pub fn new(connector: Connector, metrics: Arc<Metrics>) -> Self {
+        Self { connector, metrics, known: Mutex::default() }
+    }
+
+    /// The endpoint of `agent_id` at `url`, with everything that is known about it from before.
+    ///
+    /// # Errors
+    /// Why the URL cannot be called.
+    pub fn get(&self, agent_id: &str, url: &str) -> Result<Arc<Endpoint>, String> {
+        let mut known = lock(&self.known);
+        let key = (agent_id.to_owned(), url.to_owned());
+        if let Some(endpoint) = known.get(&key).and_then(Weak::upgrade) {
+            return Ok(endpoint);
+        }
+        let endpoint = Arc::new(Endpoint {
+            agent_id: agent_id.to_owned(),
+            url: url.to_owned(),
+            pool: Pool::new(Address::parse(url)?, self.connector.clone()),
+            peer: ArcSwapOption::empty(),
+            handshake: tokio::sync::Mutex::default(),
+            breaker: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            lanes: Mutex::default(),
+            metrics: Arc::clone(&self.metrics),
+        });
+        known.retain(|_, endpoint| endpoint.strong_count() > 0);
+        known.insert(key, Arc::downgrade(&endpoint));
+        Ok(endpoint)
+    }
+
+    /// All endpoints in use.
+    pub fn all(&self) -> Vec<Arc<Endpoint>> {
+        lock(&self.known).values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    /// Notes that a call of `lane` goes to `endpoint`.
+    pub fn begin(endpoint: &Arc<Endpoint>, lane: &Arc<Lane>) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        endpoint.breaker().begin();
+        let ticket = lock(&lane.load).begin(Instant::now());
+        Self { endpoint: Arc::clone(endpoint), lane: Arc::clone(lane), ticket, decided: false }
+    }
+
+    /// The call was answered.
+    pub fn succeed(mut self, median: Duration) {
+        self.decided = true;
+        lock(&self.lane.load).succeed(self.ticket, median, Instant::now());
+        self.endpoint.record(Evidence::Success);
+    }
+
+    /// The call failed.
+    pub fn fail(mut self, fault: &AttemptError) {
+        self.decided = true;
+        lock(&self.lane.load).fail(self.ticket, Instant::now());
+        match fault.evidence() {
+            Some(evidence) => self.endpoint.record(evidence),
+            None => self.endpoint.breaker().abandon(),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if !self.decided {
+            lock(&self.lane.load).abandon(self.ticket);
+            self.endpoint.breaker().abandon();
+        }
+    }
+}
+
+/// None of these critical sections can leave its data half-changed, so a poisoned lock is as good as a sound one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

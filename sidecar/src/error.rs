@@ -1,0 +1,225 @@
+//! Why an attempt failed, and why a call failed.
+//!
+//! An attempt's error says how far it came, what it shows about the endpoint and whether it is worth another try; a
+//! call's error is what the agent is told. No HTTP status here: the edge chooses it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use mesh_api::error::Fault;
+use mesh_client::error::ClientError;
+use mesh_mcp::error::{AnswerError, RpcError};
+use serde::Serialize;
+
+use crate::breaker::Evidence;
+use crate::retry::{Denied, Reached};
+
+/// Why one attempt at one endpoint failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptError {
+    /// No connection: nothing was sent.
+    #[error("cannot connect")]
+    Connect(#[source] std::io::Error),
+    /// No connection within the connect timeout: nothing was sent.
+    #[error("no connection within {} ms", .0.as_millis())]
+    ConnectTimeout(Duration),
+    /// The connection broke before the request left.
+    #[error("the connection closed before the call was sent")]
+    Unsent(#[source] hyper::Error),
+    /// The connection broke after the request left.
+    #[error("the connection broke before the answer was complete")]
+    Broken(#[source] hyper::Error),
+    /// Opening the conversation failed; the call itself was not sent.
+    #[error("the MCP handshake failed")]
+    Handshake(#[source] Box<AttemptError>),
+    /// The peer has too much to do.
+    #[error("the provider is busy (429)")]
+    Busy {
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// The peer answered with an HTTP error.
+    #[error("the provider answered {status}{}", excerpt(.body))]
+    Status {
+        /// Its status.
+        status: StatusCode,
+        /// The beginning of what it said.
+        body: String,
+    },
+    /// The answer is not what the protocol says.
+    #[error("the provider broke the protocol")]
+    Protocol(#[source] AnswerError),
+    /// The answer is larger than we accept.
+    #[error("the provider's answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The call's time ran out during this attempt.
+    #[error("no answer within the time of the call")]
+    TimedOut,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The request is not one.
+    #[error("invalid call")]
+    Invalid(Vec<Fault>),
+    /// The arguments are not a JSON object.
+    #[error("the body must be a JSON object with the arguments of the call: {0}")]
+    Arguments(String),
+    /// The body is too large.
+    #[error("the body is larger than {0} bytes")]
+    BodyTooLarge(usize),
+    /// The caller went away or sent its body too slowly.
+    #[error("the body did not arrive")]
+    BodyIncomplete,
+    /// Nobody offers the capability.
+    #[error("no agent offers {capability} {filter}")]
+    NoProvider {
+        /// What was asked for.
+        capability: String,
+        /// Under which conditions.
+        filter: String,
+    },
+    /// The registry cannot be asked and nothing is remembered.
+    #[error("the registry cannot be asked who offers {capability}, and nothing is remembered from before")]
+    RegistryAway {
+        /// What was asked for.
+        capability: String,
+        /// What happened.
+        #[source]
+        source: std::sync::Arc<ClientError>,
+    },
+    /// The registry refused the query.
+    #[error("the registry refused the query: {0}")]
+    QueryRefused(String),
+    /// Providers are known, but none takes calls now.
+    #[error("all {known} providers of {capability} are out: {reasons}")]
+    AllOut {
+        /// What was asked for.
+        capability: String,
+        /// How many are known.
+        known: usize,
+        /// Why each is out, in words.
+        reasons: String,
+        /// When the first may be tried again.
+        retry_after: Duration,
+    },
+    /// Every attempt failed, and there is no other.
+    #[error("{capability} failed at {agent}")]
+    Failed {
+        /// What was asked for.
+        capability: String,
+        /// The agent of the last attempt.
+        agent: String,
+        /// Why there was no other attempt.
+        denied: Denied,
+        /// What happened last.
+        #[source]
+        source: AttemptError,
+    },
+    /// The peer understood the call and refused it.
+    #[error("{agent} refused the call: {} (JSON-RPC error {})", .error.message, .error.code)]
+    Refused {
+        /// Who refused.
+        agent: String,
+        /// What it said.
+        error: RpcError,
+    },
+    /// The time of the call was over before there was an attempt.
+    #[error("the call's time ({} ms) was over before a provider was found", .0.as_millis())]
+    Deadline(Duration),
+    /// Too many calls are in flight.
+    #[error("{0} calls are in flight already, which is the most this sidecar takes (max_in_flight)")]
+    Overloaded(usize),
+}
+
+/// One attempt, as the agent is told about it.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttemptReport {
+    /// Who was tried.
+    pub agent_id: String,
+    /// Where.
+    pub endpoint: String,
+    /// What happened.
+    pub cause: String,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+// === impl AttemptError ===
+
+impl AttemptError {
+    /// How far the call came.
+    pub fn reached(&self) -> Reached {
+        match self {
+            Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unsent(_) | Self::Handshake(_) => {
+                Reached::Nobody
+            }
+            Self::Busy { .. } => Reached::Refusal,
+            Self::Broken(_)
+            | Self::Status { .. }
+            | Self::Protocol(_)
+            | Self::TooLarge(_)
+            | Self::TimedOut => Reached::Peer,
+        }
+    }
+
+    /// What it shows about the endpoint; `None` when it shows nothing. Being busy is no fault.
+    pub fn evidence(&self) -> Option<Evidence> {
+        match self {
+            Self::Connect(_)
+            | Self::ConnectTimeout(_)
+            | Self::Unsent(_)
+            | Self::Broken(_)
+            | Self::TimedOut => Some(Evidence::Hard),
+            Self::Handshake(cause) => cause.evidence(),
+            Self::Status { .. } | Self::Protocol(_) => Some(Evidence::Soft),
+            Self::Busy { .. } | Self::TooLarge(_) => None,
+        }
+    }
+
+    /// A short name for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::ConnectTimeout(_) => "connect_timeout",
+            Self::Unsent(_) => "unsent",
+            Self::Broken(_) => "broken",
+            Self::Handshake(_) => "handshake",
+            Self::Busy { .. } => "busy",
+            Self::Status { .. } => "status",
+            Self::Protocol(_) => "protocol",
+            Self::TooLarge(_) => "too_large",
+            Self::TimedOut => "timeout",
+        }
+    }
+}
+
+// === impl CallError ===
+
+impl CallError {
+    /// A short name for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) | Self::Arguments(_) | Self::BodyTooLarge(_) | Self::BodyIncomplete => "invalid",
+            Self::NoProvider { .. } => "no_provider",
+            Self::RegistryAway { .. } => "registry_away",
+            Self::QueryRefused(_) => "query_refused",
+            Self::AllOut { .. } => "all_out",
+            Self::Failed { source: AttemptError::TimedOut, .. } | Self::Deadline(_) => "deadline",
+            Self::Failed { .. } => "failed",
+            Self::Refused { .. } => "refused",
+            Self::Overloaded(_) => "overloaded",
+        }
+    }
+}
+
+/// An error and its causes in one line. The only place that prints causes: no message contains its own.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn excerpt(body: &str) -> String {
+    if body.is_empty() { String::new() } else { format!(": {body}") }
+}

@@ -1,0 +1,334 @@
+//! The manifest: a registration document in YAML that a person can read, plus what only the sidecar needs.
+//!
+//! Everything that is wrong with it is reported at once, each fault with file, line and column. An unknown key is a
+//! fault here, though the registry accepts one: in a manifest it is a typo.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use mesh_api::agent::{self, Dependency, MAX_CAPABILITIES, Registration};
+use mesh_api::document::{Fields, Findings, UnknownKey, kind, quoted, string, word};
+use mesh_api::endpoint;
+use mesh_api::error::Fault;
+use mesh_daemon::settings::Problems;
+use mesh_daemon::yaml;
+use serde_json::Value;
+
+use crate::health::{Probe, is_loopback};
+
+/// Time between probes of our agent, and time for one.
+const PROBE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
+/// Shortest and longest duration that a manifest can set.
+const DURATIONS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(86_400));
+/// Keys of the registration that are numbers of seconds, and may be written as `5s` in a manifest.
+const SECONDS_KEYS: [&str; 3] = ["health_interval", "timeout_threshold", "eviction_threshold"];
+
+/// What the manifest says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// What the registry is told; its endpoint is what peers call.
+    pub registration: Registration,
+    /// How our agent is probed.
+    pub probe: Probe,
+    /// Time for calls of dependencies that say one.
+    pub timeouts: HashMap<String, Duration>,
+}
+
+/// Reads the manifest in `file`; `variable` looks up environment variables.
+///
+/// # Errors
+/// Every fault with its place.
+pub fn load(file: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Manifest, Problems> {
+    let text =
+        std::fs::read_to_string(file).map_err(|fault| problem(format!("{file}: cannot be read: {fault}")))?;
+    parse(&text, file, variable)
+}
+
+/// Reads a manifest that is called `file` in messages.
+///
+/// # Errors
+/// Every fault with its place.
+pub fn parse(
+    text: &str,
+    file: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Manifest, Problems> {
+    let mut document = yaml::parse(text, file).map_err(problem)?;
+    let mut findings = Findings::default();
+    findings.faults.append(&mut document.faults);
+    expand(&mut document.value, "", &variable, &mut findings);
+    spell_out_seconds(&mut document.value);
+    let manifest = Fields::open(&document.value, "", &mut findings).map(|mut fields| {
+        let manifest = Manifest::read(&mut fields);
+        fields.close();
+        manifest
+    });
+    let unknown = std::mem::take(&mut findings.unknown).into_iter().map(UnknownKey::into_fault);
+    findings.faults.extend(unknown);
+    keep_first_fault_of_each_path(&mut findings.faults);
+    findings.conclude(manifest).map(|(manifest, _)| manifest).map_err(|faults| {
+        let mut problems = Problems::default();
+        problems.add(faults, |path| document.places.of(path));
+        problems
+    })
+}
+
+/// A variable that is not set makes the value wrong as well; the first fault says what to do.
+fn keep_first_fault_of_each_path(faults: &mut Vec<Fault>) {
+    let mut seen = HashSet::new();
+    faults.retain(|fault| seen.insert(fault.path.clone()));
+}
+
+// === impl Manifest ===
+
+impl Manifest {
+    fn read(fields: &mut Fields<'_, '_>) -> Self {
+        let id = fields.required("id", word(agent::ID_RULE, agent::is_id)).unwrap_or_default();
+        let own = fields.required("endpoint", callable).unwrap_or_default();
+        let advertised = fields.optional("advertise", callable).unwrap_or_else(|| own.clone());
+        let mut timeouts = HashMap::new();
+        let dependencies = fields.list("dependencies", MAX_CAPABILITIES, |value, at, findings| {
+            read_dependency(value, at, findings, &mut timeouts)
+        });
+        let probe = fields.nested("health", |value, at, findings| read_probe(&own, value, at, findings));
+        let registration = Registration::read_rest(fields, id, advertised, dependencies);
+        Self { registration, probe: probe.unwrap_or_else(|| default_probe(&own)), timeouts }
+    }
+
+    /// What a person should know although it is no fault.
+    pub fn remarks(&self) -> Vec<String> {
+        let authority = Probe::authority_of(&self.registration.endpoint).unwrap_or_default();
+        let remark = format!(
+            "peers are told to call {}, which only this host can reach; set 'advertise' to an address that they can",
+            self.registration.endpoint
+        );
+        if is_loopback(&authority) { vec![remark] } else { Vec::new() }
+    }
+}
+
+fn callable(value: &Value) -> Result<String, String> {
+    let url = endpoint::read(value)?;
+    if url.starts_with("stdio:") {
+        return Err(format!(
+            "must be an http: or https: URL: this sidecar does not start stdio agents, got {}",
+            quoted(&url)
+        ));
+    }
+    Ok(url)
+}
+
+fn read_dependency(
+    value: &Value,
+    at: &str,
+    findings: &mut Findings,
+    timeouts: &mut HashMap<String, Duration>,
+) -> Option<Dependency> {
+    if value.is_string() {
+        return Dependency::read_name(value, at, findings);
+    }
+    let mut fields = Fields::open(value, at, findings)?;
+    let dependency = Dependency::read_fields(&mut fields);
+    if let Some(timeout) = fields.optional("timeout", duration) {
+        timeouts.insert(dependency.capability.clone(), timeout);
+    }
+    fields.close();
+    Some(dependency)
+}
+
+fn read_probe(own: &str, value: &Value, at: &str, findings: &mut Findings) -> Option<Probe> {
+    let default = default_probe(own);
+    let mut fields = Fields::open(value, at, findings)?;
+    let path = fields.optional(
+        "path",
+        word("a path such as /health", |path| {
+            path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
+        }),
+    );
+    if path.is_some() && own.starts_with("https:") {
+        fields.fault("path", "works with http: endpoints only; leave it out to probe the port");
+    }
+    let probe = Probe {
+        path,
+        interval: fields.optional("interval", duration).unwrap_or(default.interval),
+        timeout: fields.optional("timeout", duration).unwrap_or(default.timeout),
+        ..default
+    };
+    fields.close();
+    Some(probe)
+}
+
+fn default_probe(own: &str) -> Probe {
+    let authority = Probe::authority_of(own).unwrap_or_default();
+    Probe { authority, path: None, interval: PROBE.0, timeout: PROBE.1 }
+}
+
+/// A duration: `500ms`, `5s`, `2m`, `1h`, or a number of seconds.
+fn duration(value: &Value) -> Result<Duration, String> {
+    let text = match value {
+        Value::Number(number) => format!("{number}s"),
+        other => string(other)
+            .map_err(|_| format!("must be a duration such as 500ms or 5s, got {}", kind(other)))?,
+    };
+    let fault =
+        || format!("must be a duration from 1ms to 24h such as 500ms, 5s, 2m or 1h, got {}", quoted(&text));
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let seconds = match text[unit_at..].trim() {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        _ => return Err(fault()),
+    };
+    let number: f64 = text[..unit_at].trim().parse().map_err(|_| fault())?;
+    let duration = Duration::try_from_secs_f64(number * seconds).map_err(|_| fault())?;
+    if (DURATIONS.0..=DURATIONS.1).contains(&duration) { Ok(duration) } else { Err(fault()) }
+}
+
+/// Makes numbers of what is written as a duration, or came out of a variable, where the registration has numbers.
+fn spell_out_seconds(manifest: &mut Value) {
+    let Value::Object(object) = manifest else { return };
+    for key in SECONDS_KEYS {
+        if let Some(value @ Value::String(_)) = object.get_mut(key)
+            && let Ok(duration) = duration(value)
+        {
+            *value = Value::from(duration.as_secs_f64());
+        }
+    }
+    if let Some(Value::String(weight)) = object.get("weight")
+        && let Ok(weight) = weight.parse::<f64>()
+    {
+        object.insert("weight".to_owned(), Value::from(weight));
+    }
+}
+
+/// Replaces `${VAR}` and `${VAR:-default}` in every string.
+fn expand(value: &mut Value, at: &str, variable: &impl Fn(&str) -> Option<String>, findings: &mut Findings) {
+    match value {
+        Value::String(text) if text.contains("${") => match expand_text(text, variable) {
+            Ok(expanded) => *text = expanded,
+            Err(message) => findings.fault(at, message),
+        },
+        Value::Array(items) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                expand(item, &format!("{at}[{i}]"), variable, findings);
+            }
+        }
+        Value::Object(object) => {
+            for (key, item) in object {
+                let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                expand(item, &at, variable, findings);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn expand_text(text: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let (mut expanded, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once("${") {
+        let (reference, after) =
+            after.split_once('}').ok_or_else(|| "has a '${' without its '}'".to_owned())?;
+        let (name, default) = match reference.split_once(":-") {
+            Some((name, default)) => (name, Some(default.to_owned())),
+            None => (reference, None),
+        };
+        let value = variable(name).filter(|value| default.is_none() || !value.is_empty()).or(default);
+        let value = value.ok_or_else(|| {
+            format!("uses the variable {name}, which is not set; set it or write ${{{name}:-default}}")
+        })?;
+        expanded.push_str(before);
+        expanded.push_str(&value);
+        rest = after;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+fn problem(line: impl Into<String>) -> Problems {
+    let mut problems = Problems::default();
+    problems.add([Fault::new("", line)], |_| String::new());
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Manifest, Vec<String>> {
+        let variable = |name: &str| (name == "HOSTNAME").then(|| "pod-7".to_owned());
+        parse(text, "agent.yaml", variable).map_err(|problems| problems.lines().to_vec())
+    }
+
+    #[test]
+    fn the_smallest_manifest_is_enough() {
+        let manifest = read("id: ${HOSTNAME}-data\nendpoint: http://localhost:8001/mcp\n").unwrap();
+        assert_eq!(manifest.registration.id, "pod-7-data");
+        assert_eq!((manifest.probe.authority.as_str(), manifest.probe.path), ("localhost:8001", None));
+    }
+
+    #[test]
+    fn everything_a_manifest_can_say_is_read() {
+        let manifest = read(
+            "id: a\nendpoint: http://localhost:8001/mcp\nadvertise: http://10.0.0.7:8001/mcp\nhealth_interval: 5s\n\
+             weight: ${WEIGHT:-2}\nhealth: {path: /health, interval: 2s, timeout: 500ms}\n\
+             capabilities:\n  - name: summarize\n    version: 2.1.0\n    annotations: {readOnlyHint: true}\n\
+             dependencies:\n  - word_count\n  - {capability: translate, version_constraint: ^2, timeout: 20s}\n",
+        )
+        .unwrap();
+        assert_eq!(manifest.registration.endpoint, "http://10.0.0.7:8001/mcp");
+        assert_eq!((manifest.registration.health_interval, manifest.registration.weight), (5.0, 2.0));
+        assert_eq!(
+            (manifest.probe.interval, manifest.probe.timeout),
+            (Duration::from_secs(2), Duration::from_millis(500))
+        );
+        assert_eq!(manifest.timeouts["translate"], Duration::from_secs(20));
+        assert_eq!(manifest.registration.dependencies.len(), 2);
+    }
+
+    #[test]
+    fn every_fault_is_reported_with_its_line() {
+        let lines = read(
+            "id: a b\nendpont: http://localhost:8001/mcp\nid: b\nhealth_interval: soon\nhealth: {path: health, every: 5s}\n\
+             capabilities:\n  - name: 9lives\n    version: one\nlabels:\n  env: ${NOT_SET}\ndependencies: [{timeout: 3}]\n",
+        )
+        .unwrap_err();
+        for expected in [
+            "agent.yaml:1:1: 'id' stands twice, in lines 1 and 3",
+            "agent.yaml: 'endpoint' field is required",
+            "agent.yaml:2:1: 'endpont' is not a known key: did you mean 'endpoint'?",
+            "agent.yaml:4:1: 'health_interval' must be a number",
+            "agent.yaml:5:10: 'health.path' must be a path",
+            "agent.yaml:5:24: 'health.every' is not a known key",
+            "agent.yaml:7:5: 'capabilities[0].name' must be a letter",
+            "agent.yaml:8:5: 'capabilities[0].version' must be a semantic version",
+            "agent.yaml:10:3: 'labels.env' uses the variable NOT_SET, which is not set",
+            "'dependencies[0].capability' field is required",
+        ] {
+            assert!(lines.iter().any(|line| line.contains(expected)), "{expected} in {lines:#?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_with_their_units() {
+        let read = |text: &str| duration(&Value::from(text));
+        assert_eq!(read("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(read("1.5 s"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(read("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration(&Value::from(3)), Ok(Duration::from_secs(3)));
+        for bad in ["", "s", "5 parsecs", "-1s", "0", "1e300h", "NaN"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_loopback_address_is_remarked_on() {
+        assert_eq!(read("id: a\nendpoint: http://localhost:8001/mcp\n").unwrap().remarks().len(), 1);
+        let reachable = "id: a\nendpoint: http://localhost:8001/mcp\nadvertise: http://10.0.0.7:8001/mcp\n";
+        assert!(read(reachable).unwrap().remarks().is_empty());
+    }
+
+    #[test]
+    fn a_stdio_agent_is_refused_in_words() {
+        assert!(read("id: a\nendpoint: stdio://x\n").unwrap_err()[0].contains("does not start stdio agents"));
+    }
+}
