@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The `mesh-registry` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mesh_registry::program::main(std::env::args_os())
+}

@@ -98,9 +98,18 @@ pub fn judge(candidates: &[Candidate]) -> Vec<Verdict> {
     verdicts
 }
 
-/// Picks one of the eligible: two at random, the one with the lower score. `score` is asked for those two only.
-pub fn pick(verdicts: &[Verdict], score: impl Fn(usize) -> f64, rng: &mut impl Rng) -> Option<usize> {
+/// Picks one of the eligible: one that is `on_trial` if there is any, else two at random and of them the one with the
+/// lower score. `score` is asked for those two only.
+pub fn pick(
+    verdicts: &[Verdict],
+    on_trial: impl Fn(usize) -> bool,
+    score: impl Fn(usize) -> f64,
+    rng: &mut impl Rng,
+) -> Option<usize> {
     let eligible: Vec<_> = (0..verdicts.len()).filter(|&i| verdicts[i] == Verdict::Eligible).collect();
+    if let Some(trial) = eligible.iter().copied().find(|&i| on_trial(i)) {
+        return Some(trial);
+    }
     match eligible.as_slice() {
         [] => None,
         [only] => Some(*only),
@@ -215,9 +224,17 @@ mod tests {
     #[test]
     fn the_better_of_two_is_picked() {
         let mut rng = SmallRng::seed_from_u64(3);
-        let picked = |rng: &mut SmallRng| pick(&[Eligible, BreakerOpen, Eligible], |i| i as f64, rng);
+        let picked =
+            |rng: &mut SmallRng| pick(&[Eligible, BreakerOpen, Eligible], |_| false, |i| i as f64, rng);
         assert!((0..50).all(|_| picked(&mut rng) == Some(0)));
-        assert_eq!(pick(&[BreakerOpen], |_| 0.0, &mut rng), None);
+        assert_eq!(pick(&[BreakerOpen], |_| true, |_| 0.0, &mut rng), None);
+    }
+
+    #[test]
+    fn one_on_trial_is_picked_before_the_better_ones_unless_it_may_not_serve() {
+        let mut rng = SmallRng::seed_from_u64(3);
+        assert_eq!(pick(&[Eligible, Eligible, Eligible], |i| i == 2, |i| i as f64, &mut rng), Some(2));
+        assert_eq!(pick(&[Eligible, BreakerOpen], |i| i == 1, |i| i as f64, &mut rng), Some(0));
     }
 
     #[test]
@@ -225,7 +242,7 @@ mod tests {
         let mut rng = SmallRng::seed_from_u64(3);
         let mut hits = [0; 5];
         for _ in 0..5_000 {
-            hits[pick(&[Eligible; 5], |_| 1.0, &mut rng).unwrap()] += 1;
+            hits[pick(&[Eligible; 5], |_| false, |_| 1.0, &mut rng).unwrap()] += 1;
         }
         assert!(hits.iter().all(|&n| n > 800 && n < 1_200), "{hits:?}");
     }
@@ -246,7 +263,7 @@ mod tests {
                 candidate.admission == Admission::Admitted
                     && matches!(candidate.status, Status::Healthy | Status::Pending | Status::Degraded)
             });
-            let picked = pick(&judge(&candidates), |_| 1.0, &mut SmallRng::seed_from_u64(0));
+            let picked = pick(&judge(&candidates), |_| false, |_| 1.0, &mut SmallRng::seed_from_u64(0));
             prop_assert!(!can || picked.is_some());
             if let Some(picked) = picked {
                 prop_assert!(!matches!(candidates[picked].status, Status::Offline | Status::Draining));

@@ -173,13 +173,15 @@ impl Breaker {
     }
 
     /// Notes the outcome of the probe out of band: half-open after a success, open for longer after a failure.
-    pub fn probed(&mut self, reached: bool, now: Instant, rng: &mut impl Rng) {
-        let State::Open { soft, probing: true, .. } = self.state else { return };
+    /// Returns whether what opened it is over: it could not be reached, and now it can.
+    pub fn probed(&mut self, reached: bool, now: Instant, rng: &mut impl Rng) -> bool {
+        let State::Open { soft, probing: true, .. } = self.state else { return false };
         if reached {
             self.state = State::HalfOpen { trying: false, soft, since: now };
         } else {
             self.open(soft, now, rng);
         }
+        reached && !soft
     }
 
     fn record_closed(&mut self, evidence: Evidence, now: Instant, rng: &mut impl Rng) -> bool {
@@ -360,7 +362,7 @@ mod tests {
                     1 => { breaker.record(Hard, now, &mut rng); }
                     2 => { breaker.record(Soft, now, &mut rng); }
                     3 => { breaker.begin(); breaker.abandon(); }
-                    _ => if breaker.probe_is_due(now) { breaker.probed(seconds % 2 == 0, now, &mut rng) }
+                    _ => if breaker.probe_is_due(now) { breaker.probed(seconds % 2 == 0, now, &mut rng); }
                 }
                 prop_assert!(step != 0 || was_open || breaker.state() == StateName::Closed);
             }

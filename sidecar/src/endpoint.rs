@@ -92,7 +92,15 @@ impl Endpoint {
             reached = outcome.is_ok(),
             "a probe was sent to an endpoint whose breaker is open"
         );
-        self.breaker().probed(outcome.is_ok(), Instant::now(), &mut rand::rng());
+        let forgiven = self.breaker().probed(outcome.is_ok(), Instant::now(), &mut rand::rng());
+        if forgiven {
+            lock(&self.lanes).values().for_each(|lane| lock(&lane.load).forgive());
+        }
+    }
+
+    /// Whether a call of `lane` that is safe to repeat should go here to see whether it has recovered.
+    pub fn is_on_trial(&self, lane: &Lane) -> bool {
+        self.breaker_state() == StateName::HalfOpen || lock(&lane.load).trial_is_due(Instant::now())
     }
 
     fn record(&self, evidence: Evidence) {

@@ -1,5 +1,7 @@
 #![doc = include_str!("../docs/architecture.md")]
 
+pub mod program;
+
 pub mod server;
 
 pub mod config;
@@ -12,6 +14,7 @@ pub mod registration;
 pub mod health;
 
 pub mod outbound;
+pub mod routing;
 
 pub mod prober;
 

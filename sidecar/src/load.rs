@@ -5,6 +5,10 @@
 //! that an endpoint that was slow once is tried again. The age of the oldest call counts because an endpoint that
 //! hangs yields no samples at all. A failure sets `f` to 1 and each success halves it; failures do not feed the
 //! average, or an endpoint that fails fast would look like the best one.
+//!
+//! An endpoint with such a score is hardly ever picked, so it would hardly ever show that it has recovered: after one
+//! failure among idle equals it took minutes. Therefore it is tried: a while after its last failure, calls that are
+//! safe to repeat go to it one at a time, for as long as they succeed and until the failure is forgotten.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +21,10 @@ pub const PRIOR: Duration = Duration::from_millis(50);
 const LATENCY_DECAY: Duration = Duration::from_secs(30);
 /// Time in which the memory of a failure loses 63 %.
 const FAILURE_DECAY: Duration = Duration::from_secs(60);
+/// Memory of a failure that no longer matters: seven successes after it, or nearly five minutes.
+const FORGOTTEN: f64 = 0.01;
+/// First and longest time between a failure and a trial; it doubles with every failure in a row.
+const TRIAL_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How much worse an endpoint looks right after a failure.
 const FAILURE_PENALTY: f64 = 100.0;
 
@@ -26,6 +34,7 @@ pub struct Load {
     latency: Option<Latency>,
     failure: f64,
     failure_at: Option<Instant>,
+    failures_in_a_row: u32,
     in_flight: BTreeMap<u64, Instant>,
     next_ticket: u64,
 }
@@ -62,12 +71,29 @@ impl Load {
         };
         self.latency = Some(Latency { seconds, at: now });
         (self.failure, self.failure_at) = (self.failure_now(now) / 2.0, Some(now));
+        self.failures_in_a_row = 0;
     }
 
     /// Notes that a call failed.
     pub fn fail(&mut self, ticket: Ticket, now: Instant) {
         self.in_flight.remove(&ticket.0);
         (self.failure, self.failure_at) = (1.0, Some(now));
+        self.failures_in_a_row += 1;
+    }
+
+    /// Forgets failures, because they were found to be over.
+    pub fn forgive(&mut self) {
+        (self.failure, self.failures_in_a_row) = (0.0, 0);
+    }
+
+    /// Whether a call that is safe to repeat should go there to see whether it has recovered.
+    pub fn trial_is_due(&self, now: Instant) -> bool {
+        if self.failure_now(now) < FORGOTTEN || !self.in_flight.is_empty() {
+            return false;
+        }
+        let doublings = self.failures_in_a_row.saturating_sub(1).min(16);
+        let pause = TRIAL_PAUSES.0.saturating_mul(1 << doublings).min(TRIAL_PAUSES.1);
+        self.failures_in_a_row == 0 || self.failure_at.is_none_or(|at| now.duration_since(at) >= pause)
     }
 
     /// Notes that a call ended without showing anything.
@@ -154,6 +180,27 @@ mod tests {
         let ticket = load.begin(now + MS);
         load.succeed(ticket, PRIOR, now + MS * 11);
         assert!(load.score(0, 1.0, PRIOR, now + MS * 11) < after * 0.6);
+    }
+
+    #[test]
+    fn a_failed_endpoint_is_tried_after_a_pause_and_for_as_long_as_it_succeeds() {
+        let (mut load, mut now) = measured(&[10]);
+        assert!(!load.trial_is_due(now));
+        for pause in [1, 2, 4] {
+            let ticket = load.begin(now);
+            load.fail(ticket, now);
+            assert!(!load.trial_is_due(now + Duration::from_millis(pause * 1_000 - 1)));
+            now += Duration::from_secs(pause);
+            assert!(load.trial_is_due(now));
+        }
+        let mut trials = 0;
+        while load.trial_is_due(now) {
+            let ticket = load.begin(now);
+            assert!(!load.trial_is_due(now), "one at a time");
+            load.succeed(ticket, PRIOR, now);
+            trials += 1;
+        }
+        assert_eq!(trials, 7);
     }
 
     #[test]

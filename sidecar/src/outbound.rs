@@ -6,28 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mesh_api::query::CapabilityQuery;
-use mesh_client::error::ClientError;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::balancer::{self, Candidate, Verdict};
-use crate::breaker::Admission;
 use crate::cache::Found;
-use crate::discovery::{Discovery, Provider, Providers};
+use crate::discovery::{Provider, Providers};
 use crate::endpoint::InFlight;
 use crate::error::{AttemptError, AttemptReport, CallError, chain};
 use crate::forward::{self, Answer};
 use crate::metrics::Metrics;
-use crate::retry::{Budget, Decision, Denied, Policy};
+use crate::retry::{Budget, Decision, Denied, Policy, Reached};
+use crate::routing::{Routing, name};
 
-/// Most capabilities with a retry budget of their own.
+/// Most capabilities with a retry budget of their own; the rest share one.
 const MAX_BUDGETS: usize = 1_024;
-/// What a caller is told to wait when nothing says better.
-const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Carries calls out.
 pub struct Outbound {
-    discovery: Arc<Discovery>,
+    routing: Arc<Routing>,
     limits: Limits,
     budgets: Mutex<HashMap<String, Budget>>,
     in_flight: AtomicUsize,
@@ -37,8 +33,6 @@ pub struct Outbound {
 /// What all calls of this sidecar have in common.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Our own agent, which is never called through the mesh.
-    pub own_id: Option<String>,
     /// Repeats of one call at most.
     pub max_retries: u32,
     /// Calls in flight at most.
@@ -82,26 +76,15 @@ pub struct Failure {
     pub attempts: Vec<AttemptReport>,
 }
 
-/// A provider as it looks for a call, for `/explain` and for the call itself.
-#[derive(Debug)]
-pub struct Judged<'p> {
-    /// The provider.
-    pub provider: &'p Provider,
-    /// Whether it may serve, and why not.
-    pub verdict: Verdict,
-    /// The number to compare: lower is better.
-    pub score: f64,
-}
-
 /// A place among the calls in flight.
 struct Place<'o>(&'o Outbound);
 
 // === impl Outbound ===
 
 impl Outbound {
-    /// Finds providers through `discovery`.
-    pub fn new(discovery: Arc<Discovery>, limits: Limits, metrics: Arc<Metrics>) -> Self {
-        Self { discovery, limits, budgets: Mutex::default(), in_flight: AtomicUsize::new(0), metrics }
+    /// Sends calls where `routing` says.
+    pub fn new(routing: Arc<Routing>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        Self { routing, limits, budgets: Mutex::default(), in_flight: AtomicUsize::new(0), metrics }
     }
 
     /// Carries out one call.
@@ -110,66 +93,37 @@ impl Outbound {
     /// Why it failed, and what was tried.
     pub async fn call(&self, call: &Call) -> Result<Reply, Failure> {
         let began = Instant::now();
-        let mut trail = Vec::new();
-        let outcome = self.carry_out(call, began + call.timeout, &mut trail).await;
-        self.note(call, &outcome, trail.len(), began.elapsed());
-        outcome.map_err(|error| Failure {
-            error,
-            attempts: trail.into_iter().map(|tried| tried.report).collect(),
-        })
-    }
-
-    /// Every provider of `query` with a verdict.
-    ///
-    /// # Errors
-    /// When nobody is known.
-    pub async fn providers(&self, query: &CapabilityQuery) -> Result<Found<Providers>, CallError> {
-        let found = self.discovery.providers(query).await.map_err(|fault| unresolved(query, fault))?;
-        if found.value.list.is_empty() {
-            return Err(CallError::NoProvider { capability: name(query), filter: filter(query) });
-        }
-        Ok(found)
-    }
-
-    /// Who of `providers` may serve a call that has tried `tried` already.
-    pub fn judge<'p>(&self, providers: &'p Providers, tried: &[Tried]) -> Vec<Judged<'p>> {
-        let median = providers.median_latency();
-        let candidates: Vec<_> =
-            providers.list.iter().map(|provider| self.candidate(provider, tried)).collect();
-        let judged = providers.list.iter().zip(balancer::judge(&candidates));
-        judged
-            .map(|(provider, verdict)| {
-                let score = provider.lane.score(&provider.endpoint, provider.weight, median);
-                Judged { provider, verdict, score }
-            })
-            .collect()
+        let mut attempts = Vec::new();
+        let outcome = self.carry_out(call, began + call.timeout, &mut attempts).await;
+        self.note(call, &outcome, attempts.len(), began.elapsed());
+        outcome.map_err(|error| Failure { error, attempts })
     }
 
     async fn carry_out(
         &self,
         call: &Call,
         deadline: Instant,
-        trail: &mut Vec<Tried>,
+        failed: &mut Vec<AttemptReport>,
     ) -> Result<Reply, CallError> {
         let _place = self.take_place()?;
-        let resolving = timeout_at(deadline, self.providers(&call.query));
+        let resolving = timeout_at(deadline, self.routing.resolve(&call.query));
         let found = resolving.await.map_err(|_| CallError::Deadline(call.timeout))??;
         self.with_budget(call, |budget| {
             budget.deposit(self.in_flight.load(Ordering::Relaxed), Instant::now())
         });
         loop {
-            let provider = self.pick(call, &found.value, trail)?;
+            let tried: Vec<_> = failed.iter().map(|one| one.agent_id.as_str()).collect();
+            let provider = self.routing.pick(&call.query, &found.value, &tried, call.is_safe_to_repeat)?;
+            let began = Instant::now();
             let fault = match self.attempt(provider, call, &found.value, deadline).await {
-                Ok(Answer::Result(result)) => return Ok(reply(result, provider, trail.len() + 1, &found)),
+                Ok(Answer::Result(result)) => return Ok(reply(result, provider, failed.len() + 1, &found)),
                 Ok(Answer::Error(error)) => {
                     return Err(CallError::Refused { agent: provider.endpoint.agent_id.clone(), error });
                 }
-                Err((fault, took)) => {
-                    trail.push(Tried::new(provider, &fault, took));
-                    fault
-                }
+                Err(fault) => fault,
             };
-            match self.decide(call, provider, &fault, trail.len(), deadline) {
+            failed.push(report(provider, &fault, began.elapsed()));
+            match self.decide(call, provider, &fault, failed.len(), deadline) {
                 Decision::Retry(pause) => sleep(pause).await,
                 Decision::Stop(denied) => return Err(self.give_up(call, provider, fault, denied)),
             }
@@ -186,18 +140,6 @@ impl Outbound {
         Ok(place)
     }
 
-    fn pick<'p>(
-        &self,
-        call: &Call,
-        providers: &'p Providers,
-        trail: &[Tried],
-    ) -> Result<&'p Provider, CallError> {
-        let judged = self.judge(providers, trail);
-        let verdicts: Vec<_> = judged.iter().map(|one| one.verdict).collect();
-        let picked = balancer::pick(&verdicts, |i| judged[i].score, &mut rand::rng());
-        picked.map(|i| judged[i].provider).ok_or_else(|| all_out(call, &judged))
-    }
-
     /// One attempt, with its outcome noted at the endpoint. A call that is dropped here is noted as abandoned.
     async fn attempt(
         &self,
@@ -205,22 +147,16 @@ impl Outbound {
         call: &Call,
         providers: &Providers,
         deadline: Instant,
-    ) -> Result<Answer, (AttemptError, Duration)> {
-        let began = Instant::now();
+    ) -> Result<Answer, AttemptError> {
         let in_flight = InFlight::begin(&provider.endpoint, &provider.lane);
         let answering = forward::call_tool(&provider.endpoint, &provider.tool, &call.arguments);
-        match timeout_at(deadline, answering).await.unwrap_or(Err(AttemptError::TimedOut)) {
-            Ok(answer) => {
-                in_flight.succeed(providers.median_latency());
-                self.metrics.attempt_ended("answered");
-                Ok(answer)
-            }
-            Err(fault) => {
-                self.metrics.attempt_ended(fault.label());
-                in_flight.fail(&fault);
-                Err((fault, began.elapsed()))
-            }
+        let outcome = timeout_at(deadline, answering).await.unwrap_or(Err(AttemptError::TimedOut));
+        match &outcome {
+            Ok(_) => in_flight.succeed(providers.median_latency()),
+            Err(fault) => in_flight.fail(fault),
         }
+        self.metrics.attempt_ended(outcome.as_ref().map_or_else(AttemptError::label, |_| "answered"));
+        outcome
     }
 
     fn decide(
@@ -240,16 +176,15 @@ impl Outbound {
         let decision = self.with_budget(call, |budget| {
             policy.decide(attempts, fault.reached(), budget, Instant::now(), &mut rand::rng())
         });
-        // Whoever cannot be reached may have moved: ask the registry again, soon and behind the scenes.
-        if fault.reached() == crate::retry::Reached::Nobody {
-            self.discovery.doubt(&call.query);
+        if fault.reached() == Reached::Nobody {
+            self.routing.doubt(&call.query);
         }
         tracing::info!(
             capability = name(&call.query),
             agent.id = provider.endpoint.agent_id,
             endpoint = provider.endpoint.url,
             fault = chain(fault),
-            decision = ?decision,
+            decision = decision.as_words(),
             "an attempt failed"
         );
         decision
@@ -258,25 +193,14 @@ impl Outbound {
     fn give_up(&self, call: &Call, provider: &Provider, source: AttemptError, denied: Denied) -> CallError {
         self.metrics.retry_denied(denied.as_str());
         let agent = provider.endpoint.agent_id.clone();
-        CallError::Failed { capability: name(&call.query), agent, denied, source }
-    }
-
-    fn candidate(&self, provider: &Provider, tried: &[Tried]) -> Candidate {
-        Candidate {
-            status: provider.status,
-            weight: provider.weight,
-            admission: provider.endpoint.admission(),
-            is_self: self.limits.own_id.as_deref() == Some(provider.endpoint.agent_id.as_str()),
-            tried: tried.iter().any(|tried| tried.report.agent_id == provider.endpoint.agent_id),
-        }
+        CallError::Failed { capability: name(&call.query).to_owned(), agent, denied, source }
     }
 
     fn with_budget<T>(&self, call: &Call, use_it: impl FnOnce(&mut Budget) -> T) -> T {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let capability = name(&call.query);
-        let known = budgets.contains_key(&capability) || budgets.len() < MAX_BUDGETS;
-        let key = if known { capability } else { String::new() };
-        use_it(budgets.entry(key).or_insert_with(|| Budget::new(Instant::now())))
+        let has_own = budgets.contains_key(name(&call.query)) || budgets.len() < MAX_BUDGETS;
+        let key = if has_own { name(&call.query) } else { "" };
+        use_it(budgets.entry(key.to_owned()).or_insert_with(|| Budget::new(Instant::now())))
     }
 
     /// Counts the call and writes its access line.
@@ -286,7 +210,7 @@ impl Outbound {
             Err(error) => (error.label(), ""),
         };
         let is_known = !matches!(outcome, Err(CallError::NoProvider { .. } | CallError::RegistryAway { .. }));
-        self.metrics.call_ended(call.query.capability.name.as_deref().filter(|_| is_known), label, took);
+        self.metrics.call_ended(Some(name(&call.query)).filter(|_| is_known), label, took);
         let duration_ms = took.as_secs_f64() * 1_000.0;
         tracing::debug!(
             capability = name(&call.query),
@@ -306,67 +230,16 @@ impl Drop for Place<'_> {
     }
 }
 
-/// A failed attempt of this call.
-#[derive(Debug)]
-pub struct Tried {
-    report: AttemptReport,
-}
-
-impl Tried {
-    fn new(provider: &Provider, fault: &AttemptError, took: Duration) -> Self {
-        Self {
-            report: AttemptReport {
-                agent_id: provider.endpoint.agent_id.clone(),
-                endpoint: provider.endpoint.url.clone(),
-                cause: chain(fault),
-                ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            },
-        }
+fn report(provider: &Provider, fault: &AttemptError, took: Duration) -> AttemptReport {
+    AttemptReport {
+        agent_id: provider.endpoint.agent_id.clone(),
+        endpoint: provider.endpoint.url.clone(),
+        cause: chain(fault),
+        ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     }
 }
 
 fn reply(result: Box<RawValue>, provider: &Provider, attempts: usize, found: &Found<Providers>) -> Reply {
     let agent_id = provider.endpoint.agent_id.clone();
     Reply { result, agent_id, attempts, age: found.age, is_stale: found.is_stale }
-}
-
-fn all_out(call: &Call, judged: &[Judged<'_>]) -> CallError {
-    let now = Instant::now();
-    let reopening = judged.iter().filter_map(|one| match one.provider.endpoint.admission() {
-        Admission::Rejected { until, .. } => Some(until.saturating_duration_since(now)),
-        Admission::Admitted => None,
-    });
-    let reasons =
-        judged.iter().map(|one| format!("{} {}", one.provider.endpoint.agent_id, one.verdict.as_words()));
-    CallError::AllOut {
-        capability: name(&call.query),
-        known: judged.len(),
-        reasons: reasons.collect::<Vec<_>>().join(", "),
-        retry_after: reopening.min().unwrap_or(DEFAULT_RETRY_AFTER),
-    }
-}
-
-fn unresolved(query: &CapabilityQuery, fault: Arc<ClientError>) -> CallError {
-    match fault.as_ref() {
-        ClientError::Refused { body, .. } if !fault.is_outage() => {
-            CallError::QueryRefused(body.error.clone())
-        }
-        _ => CallError::RegistryAway { capability: name(query), source: fault },
-    }
-}
-
-fn name(query: &CapabilityQuery) -> String {
-    query.capability.name.clone().unwrap_or_default()
-}
-
-/// The conditions of a query, for people.
-fn filter(query: &CapabilityQuery) -> String {
-    let namespace = query
-        .agent_namespace
-        .as_ref()
-        .map(|namespace| format!("in namespace '{namespace}' (add ?namespace=* to look everywhere)"));
-    let version = query.capability.version.as_ref().map(|version| format!("in version {version}"));
-    let labels = query.label_selector.as_ref().map(|selector| format!("with labels {selector}"));
-    let parts: Vec<_> = [namespace, version, labels].into_iter().flatten().collect();
-    if parts.is_empty() { "in any namespace".to_owned() } else { parts.join(" ") }
 }

@@ -73,6 +73,23 @@ pub struct Budget {
     filled_at: Instant,
 }
 
+// === impl Decision ===
+
+impl Decision {
+    /// The decision for the logs.
+    pub const fn as_words(self) -> &'static str {
+        match self {
+            Self::Retry(_) => "tried again",
+            Self::Stop(Denied::Unsafe) => {
+                "given up: it may have been executed, and is not marked as safe to repeat"
+            }
+            Self::Stop(Denied::Attempts) => "given up: all attempts are used up",
+            Self::Stop(Denied::Budget) => "given up: the retry budget is empty",
+            Self::Stop(Denied::Deadline) => "given up: no time is left",
+        }
+    }
+}
+
 // === impl Denied ===
 
 impl Denied {

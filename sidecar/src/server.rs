@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::outbound::{Limits, Outbound};
 use crate::pool::Connector;
 use crate::registration::{Registrar, Stage};
+use crate::routing::Routing;
 use crate::{health, prober};
 
 /// A sidecar that is bound and not running yet.
@@ -73,16 +74,15 @@ impl Server {
             config.ages,
             Arc::clone(&metrics),
         ));
-        let limits = Limits {
-            own_id: manifest.as_ref().map(|manifest| manifest.registration.id.clone()),
-            max_retries: config.max_retries,
-            max_in_flight: config.max_in_flight,
-        };
+        let own_id = manifest.as_ref().map(|manifest| manifest.registration.id.clone());
+        let routing = Arc::new(Routing::new(Arc::clone(&discovery), own_id));
+        let limits = Limits { max_retries: config.max_retries, max_in_flight: config.max_in_flight };
         let namespace =
             manifest.as_ref().map_or(&config.namespace, |manifest| &manifest.registration.namespace);
         let (stage, stage_seen) = watch::channel(Stage::NoAgent);
         let state = State {
-            outbound: Outbound::new(Arc::clone(&discovery), limits, Arc::clone(&metrics)),
+            outbound: Outbound::new(Arc::clone(&routing), limits, Arc::clone(&metrics)),
+            routing,
             discovery,
             metrics: Arc::clone(&metrics),
             stage: stage_seen,

@@ -49,10 +49,14 @@ pub fn parse(text: &str, file: &str) -> Result<Document, String> {
     Ok(document)
 }
 
-/// Reads a flag or an environment variable: a YAML value if it is one, else the text itself.
+/// Reads a flag or an environment variable: a number, a boolean, a `{…}` or a `[…]`, else the text itself.
+///
+/// Nothing else is taken for YAML: `memory:` is a word, not a map.
 pub fn scalar(text: &str) -> Value {
+    let is_flow = text.trim_start().starts_with(['{', '[']);
     match parse(text, "") {
-        Ok(Document { value, faults, .. }) if faults.is_empty() && !text.trim().is_empty() => value,
+        Ok(Document { value, faults, .. }) if is_flow && faults.is_empty() => value,
+        Ok(Document { value: value @ (Value::Number(_) | Value::Bool(_)), .. }) => value,
         _ => Value::String(text.to_owned()),
     }
 }
@@ -74,9 +78,10 @@ impl Document {
                     let at =
                         if path.is_empty() { key.value.clone() } else { format!("{path}.{}", key.value) };
                     if object.contains_key(&key.value) {
-                        let (line, _) = self.places.by_path.get(&at).copied().unwrap_or_default();
+                        let (first, _) = self.places.by_path.get(&at).copied().unwrap_or_default();
+                        let second = key.referenced.line();
                         self.faults
-                            .push(Fault::new(at, format!("stands twice; the first is in line {line}")));
+                            .push(Fault::new(at, format!("stands twice, in lines {first} and {second}")));
                         continue;
                     }
                     let value = self.take(node, &at);
@@ -230,6 +235,8 @@ mod tests {
         assert_eq!(scalar("30"), json!(30));
         assert_eq!(scalar("{worker: {a: 1}}"), json!({"worker": {"a": 1}}));
         assert_eq!(scalar("127.0.0.1:8000"), json!("127.0.0.1:8000"));
-        assert_eq!(scalar("file:./mesh-data"), json!("file:./mesh-data"));
+        for word in ["file:./mesh-data", "memory:", "", "null", "a: b"] {
+            assert_eq!(scalar(word), json!(word));
+        }
     }
 }

@@ -14,7 +14,8 @@ use crate::api::{query, reply};
 use crate::balancer::Verdict;
 use crate::breaker::StateName;
 use crate::error::CallError;
-use crate::outbound::{Failure, Judged};
+use crate::outbound::Failure;
+use crate::routing::Judged;
 
 /// Why calls of a capability go where they go.
 #[derive(Debug, Serialize)]
@@ -47,6 +48,8 @@ struct CandidateRow {
     latency_ms: Option<f64>,
     /// Memory of failures, 0 to 1.
     failure: f64,
+    /// Whether the next call that is safe to repeat goes here to see whether it has recovered.
+    on_trial: bool,
     /// The number that two candidates are compared by: lower is better; null for a weight of 0.
     score: Option<f64>,
     safe_to_repeat: bool,
@@ -67,9 +70,9 @@ pub async fn explain(
 
 async fn explanation(state: &State, capability: String, raw: &str) -> Result<Explanation, CallError> {
     let query = query::of_call(&capability, raw, &state.namespace)?;
-    let found = state.outbound.providers(&query).await?;
+    let found = state.routing.resolve(&query).await?;
     let median = found.value.median_latency();
-    let judged = state.outbound.judge(&found.value, &[]);
+    let judged = state.routing.judge(&found.value, &[]);
     let mut eligible: Vec<_> = judged.iter().filter(|one| one.verdict == Verdict::Eligible).collect();
     eligible.sort_by(|a, b| a.score.total_cmp(&b.score));
     Ok(Explanation {
@@ -96,6 +99,7 @@ fn row(judged: &Judged<'_>, median: std::time::Duration) -> CandidateRow {
         in_flight: provider.endpoint.in_flight(),
         latency_ms: provider.lane.latency(median).map(|latency| latency.as_secs_f64() * 1_000.0),
         failure: provider.lane.failure(),
+        on_trial: provider.endpoint.is_on_trial(&provider.lane),
         score: Some(judged.score).filter(|score| score.is_finite()),
         safe_to_repeat: provider.is_safe_to_repeat,
         labels: provider.labels.clone(),

@@ -10,11 +10,14 @@ use crate::discovery::Discovery;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::registration::Stage;
+use crate::routing::Routing;
 
 /// What the handlers of the localhost port work with.
 pub struct State {
     /// Carries calls out.
     pub outbound: Outbound,
+    /// Knows where a call can go.
+    pub routing: Arc<Routing>,
     /// Remembers what the registry said.
     pub discovery: Arc<Discovery>,
     /// What is counted.

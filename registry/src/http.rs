@@ -1,0 +1,62 @@
+//! The registry over HTTP: every route on one screen. A handler extracts, calls one service method and replies.
+
+mod agents;
+mod capabilities;
+mod health;
+mod heartbeat;
+mod metrics;
+mod root;
+mod tools;
+
+mod dashboard;
+mod observe;
+
+mod extract;
+mod state;
+
+mod error;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use mesh_api::route;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use self::error::ApiError;
+use self::state::Api;
+pub use self::state::Limits;
+use crate::service::Registry;
+
+/// The routes of `registry`, with counting, and panics turned into answers.
+pub fn router(registry: Arc<Registry>, limits: Limits) -> Router {
+    let api = Api::new(registry, limits);
+    Router::new()
+        .route("/", get(root::show))
+        .route(route::TOOL, post(tools::call))
+        .route(route::AGENTS, get(agents::find).post(agents::register))
+        .route(route::AGENT, get(agents::show).delete(agents::unregister))
+        .route(route::CAPABILITIES, get(capabilities::find))
+        .route(route::HEARTBEAT, post(heartbeat::take))
+        .route(route::HEALTH, get(health::of_registry))
+        .route(route::AGENT_HEALTH, get(health::of_agent))
+        .route(route::LIVEZ, get(health::livez))
+        .route(route::READYZ, get(health::readyz))
+        .route(route::METRICS, get(metrics::negotiated))
+        .route(route::METRICS_PROMETHEUS, get(metrics::text))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(no_route)
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(Api::clone(&api), observe::request))
+        .with_state(api)
+}
+
+async fn no_route(uri: Uri) -> ApiError {
+    ApiError::RouteNotFound(uri.path().to_owned())
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::MethodNotAllowed { method, path: uri.path().to_owned() }
+}

@@ -1,0 +1,151 @@
+//! Errors as answers: the one place that knows the status of each, and logs it once.
+
+use std::any::Any;
+use std::error::Error;
+
+use axum::Json;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use mesh_api::document::quoted;
+use mesh_api::error::{Code, ErrorBody, Fault};
+
+use crate::error::RegistryError;
+
+/// Seconds after which a client should try again: a store that is restarted or switched over takes about that long.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
+
+/// Why a request is answered with an error.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    /// The registry could not do it.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The body or the path cannot be read.
+    #[error("{0}")]
+    Malformed(String),
+    /// The body is too large.
+    #[error("the body is larger than {0} bytes")]
+    PayloadTooLarge(usize),
+    /// The body says that it is no JSON.
+    #[error("the body must be sent as Content-Type: application/json, got {}", quoted(.0))]
+    UnsupportedMediaType(String),
+    /// There is no such route.
+    #[error("there is no route {}", quoted(.0))]
+    RouteNotFound(String),
+    /// The route takes other methods.
+    #[error("the route {} does not take {method}", quoted(.path))]
+    MethodNotAllowed { method: Method, path: String },
+    /// A fault of ours.
+    #[error("the registry failed to answer, its log says why")]
+    Panicked,
+}
+
+impl ApiError {
+    /// The status and the code of every error.
+    fn verdict(&self) -> (StatusCode, Code) {
+        match self {
+            Self::Registry(RegistryError::InvalidDocument(_) | RegistryError::InvalidQuery(_)) => {
+                (StatusCode::BAD_REQUEST, Code::ValidationFailed)
+            }
+            Self::Registry(RegistryError::AgentNotFound(_)) => (StatusCode::NOT_FOUND, Code::AgentNotFound),
+            Self::Registry(RegistryError::UnknownTool { .. }) => (StatusCode::NOT_FOUND, Code::UnknownTool),
+            Self::Registry(RegistryError::Conflict(_)) => (StatusCode::CONFLICT, Code::Conflict),
+            Self::Registry(RegistryError::StorageFull(_)) => {
+                (StatusCode::INSUFFICIENT_STORAGE, Code::StorageFull)
+            }
+            Self::Registry(RegistryError::Unavailable(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+            }
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, Code::MalformedBody),
+            Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge),
+            Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::UnsupportedMediaType),
+            Self::RouteNotFound(_) => (StatusCode::NOT_FOUND, Code::RouteNotFound),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed),
+            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
+        }
+    }
+
+    /// The status and the body; logs the error.
+    pub(super) fn answer(&self) -> (StatusCode, ErrorBody) {
+        let (status, code) = self.verdict();
+        if status.is_server_error() {
+            tracing::error!(status = status.as_u16(), error = chain(self), "a request failed");
+        } else {
+            tracing::debug!(status = status.as_u16(), error = chain(self), "a request was refused");
+        }
+        (status, ErrorBody { faults: self.faults(), ..ErrorBody::new(code, self.to_string()) })
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        match self {
+            Self::Registry(RegistryError::InvalidDocument(faults) | RegistryError::InvalidQuery(faults)) => {
+                faults.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, body) = self.answer();
+        let mut response = (status, Json(body)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        response
+    }
+}
+
+/// The answer to a request whose handler panicked; the panic hook has logged where.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    ApiError::Panicked.into_response()
+}
+
+/// An error and everything below it in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut below = error.source();
+    while let Some(error) = below {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        below = error.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::Request;
+    use axum::routing::get;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_without_its_message() {
+        async fn handler() {
+            panic!("the secret")
+        }
+        let router = Router::<()>::new().route("/", get(handler)).layer(CatchPanicLayer::custom(panicked));
+        let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice::<ErrorBody>(&body).unwrap();
+        assert!(body.code == Code::Internal && !body.error.contains("secret"), "{body:?}");
+    }
+
+    #[test]
+    fn the_log_tells_the_whole_chain_and_nothing_twice() {
+        let error = ApiError::from(RegistryError::StorageFull("no space left".into()));
+        assert_eq!(
+            chain(&error),
+            "the registration cannot be stored because the disk is full: no space left"
+        );
+    }
+}

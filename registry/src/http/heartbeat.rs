@@ -1,0 +1,54 @@
+//! Heartbeats: one, or a batch that is answered item by item.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use mesh_api::error::ErrorBody;
+use mesh_api::heartbeat::HeartbeatAnswer;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::error::ApiError;
+use super::extract::Document;
+use super::state::Api;
+
+/// The answer to one heartbeat of a batch, at the place it had in the batch.
+#[derive(Serialize)]
+struct Item {
+    /// The status that the heartbeat would have been answered with by itself.
+    status_code: u16,
+    agent_id: Option<String>,
+    #[serde(flatten)]
+    answer: ItemAnswer,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ItemAnswer {
+    Heard(HeartbeatAnswer),
+    Failed(ErrorBody),
+}
+
+/// `POST /heartbeat`
+pub(super) async fn take(State(api): State<Api>, Document(body): Document) -> Result<Response, ApiError> {
+    match body {
+        Value::Array(batch) => {
+            let items = batch.iter().map(|document| item(&api, document)).collect::<Vec<_>>();
+            Ok(Json(items).into_response())
+        }
+        one => Ok(Json(api.registry.heartbeat(&one)?).into_response()),
+    }
+}
+
+fn item(api: &Api, document: &Value) -> Item {
+    let agent_id = document.get("agent_id").and_then(Value::as_str).map(str::to_owned);
+    let (status, answer) = match api.registry.heartbeat(document) {
+        Ok(answer) => (StatusCode::OK, ItemAnswer::Heard(answer)),
+        Err(fault) => {
+            let (status, body) = ApiError::from(fault).answer();
+            (status, ItemAnswer::Failed(body))
+        }
+    };
+    Item { status_code: status.as_u16(), agent_id, answer }
+}

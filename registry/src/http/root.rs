@@ -1,0 +1,47 @@
+//! The root: a card for programs, the dashboard for browsers.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, VARY};
+use axum::response::{Html, IntoResponse, Response};
+use mesh_api::query::{AgentQuery, Paging};
+use mesh_api::route;
+use serde_json::json;
+
+use super::dashboard;
+use super::error::ApiError;
+use super::state::Api;
+use crate::tools::Tool;
+
+/// Most agents on the dashboard; a page with more is no use to a person.
+const SHOWN: usize = 500;
+/// The dashboard needs nothing but its own style.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+/// `GET /`
+pub(super) async fn show(State(api): State<Api>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !accepted.contains("text/html") {
+        return Ok(([(VARY, "accept")], Json(card(&api))).into_response());
+    }
+    let paging = Paging { limit: Some(SHOWN), continue_token: None };
+    let page = api.registry.agents(&AgentQuery { paging, ..AgentQuery::default() })?;
+    let html = Html(dashboard::render(&page, &api.registry.health()));
+    Ok(([(VARY, "accept"), (CONTENT_SECURITY_POLICY, POLICY)], html).into_response())
+}
+
+fn card(api: &Api) -> serde_json::Value {
+    let health = api.registry.health();
+    json!({
+        "service": health.service,
+        "version": health.version,
+        "status": health.status,
+        "description": "Knows which MCP agent can do what. Agents register and heartbeat; anyone may ask.",
+        "routes": [
+            route::AGENTS, route::AGENT, route::CAPABILITIES, route::HEARTBEAT, route::HEALTH, route::AGENT_HEALTH,
+            route::LIVEZ, route::READYZ, route::METRICS, route::METRICS_PROMETHEUS, route::TOOL,
+        ],
+        "tools": Tool::ALL.map(Tool::name),
+    })
+}

@@ -1,0 +1,38 @@
+//! What every handler has at hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+
+use crate::service::Registry;
+
+/// What the HTTP layer allows, and tells caches.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest body, in bytes.
+    pub max_document_bytes: usize,
+    /// Time for which clients may keep a discovery answer.
+    pub cache_ttl: Duration,
+}
+
+/// What every handler has at hand.
+#[derive(Debug, Clone)]
+pub(super) struct Api {
+    pub(super) registry: Arc<Registry>,
+    pub(super) max_document_bytes: usize,
+    /// Of discovery answers.
+    pub(super) cache_control: HeaderValue,
+}
+
+impl Api {
+    pub(super) fn new(registry: Arc<Registry>, limits: Limits) -> Self {
+        let cache_control = format!("max-age={}", limits.cache_ttl.as_secs());
+        Self {
+            registry,
+            max_document_bytes: limits.max_document_bytes,
+            cache_control: HeaderValue::try_from(cache_control)
+                .unwrap_or(HeaderValue::from_static("no-cache")),
+        }
+    }
+}

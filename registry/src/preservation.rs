@@ -1,0 +1,199 @@
+//! The registry never expires a fleet because of itself.
+//!
+//! When most agents fall silent at the same moment, the likelier cause is this registry's own network or host. So
+//! expiry has a horizon: an agent whose eviction falls due later than the horizon has not expired, however silent it
+//! is. The sweeper moves the horizon forward at every tick, unless more than half of at least [`SMALLEST_FLEET`]
+//! agents fell due since the tick before the last one (two ticks, so that a fleet which falls across a tick is seen
+//! whole). Then the horizon stands still, and the silent agents stay `degraded`, until at most half of them are
+//! silent, or until `patience` has passed and they are believed to be gone. It also stands still while the store
+//! cannot be written, because a registry in trouble is a bad witness.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Fewer agents than this may fall silent together for reasons of their own.
+pub const SMALLEST_FLEET: usize = 20;
+
+/// Decides how far expiry has come.
+#[derive(Debug)]
+pub struct Preservation {
+    /// The horizon of the tick before, to which expiry is taken back when the fleet falls.
+    previous: Instant,
+    horizon: Instant,
+    freeze: Option<Freeze>,
+    patience: Duration,
+}
+
+/// Expiry stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freeze {
+    /// Since when.
+    pub since: Instant,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why expiry stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Most agents fell silent together.
+    FleetSilent,
+    /// The store cannot be written.
+    StoreUnreachable,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FleetSilent => "most agents fell silent at the same moment",
+            Self::StoreUnreachable => "the store cannot be written",
+        })
+    }
+}
+
+impl Preservation {
+    /// Starts with nothing expired before `now`; a silent fleet is believed to be gone after `patience`.
+    pub fn new(now: Instant, patience: Duration) -> Self {
+        Self { previous: now, horizon: now, freeze: None, patience }
+    }
+
+    /// Moves the horizon to `now`, or freezes it. `dues` are the moments at which agents expire if they stay silent.
+    pub fn sweep(&mut self, now: Instant, dues: impl Iterator<Item = Instant>, store_reachable: bool) {
+        let falls = falls(dues, self.previous, now);
+        let reason = if !store_reachable {
+            Some(Reason::StoreUnreachable)
+        } else if falls && !self.is_out_of_patience(now) {
+            Some(Reason::FleetSilent)
+        } else {
+            None
+        };
+        match reason {
+            Some(reason) => self.hold(now, reason),
+            None => self.advance(now),
+        }
+    }
+
+    /// Agents whose eviction falls due later than this have not expired.
+    pub fn horizon(&self) -> Instant {
+        self.horizon
+    }
+
+    /// Why expiry stands still, if it does.
+    pub fn freeze(&self) -> Option<Freeze> {
+        self.freeze
+    }
+
+    fn is_out_of_patience(&self, now: Instant) -> bool {
+        self.freeze.is_some_and(|freeze| {
+            freeze.reason == Reason::FleetSilent
+                && now.saturating_duration_since(freeze.since) >= self.patience
+        })
+    }
+
+    fn hold(&mut self, now: Instant, reason: Reason) {
+        self.horizon = self.previous;
+        match self.freeze {
+            Some(freeze) if freeze.reason == reason => {}
+            _ => self.freeze = Some(Freeze { since: now, reason }),
+        }
+    }
+
+    /// After a freeze the window starts afresh: those who expire now must not freeze the next tick.
+    fn advance(&mut self, now: Instant) {
+        let thawed = self.freeze.take().is_some();
+        self.previous = if thawed { now } else { self.horizon };
+        self.horizon = now;
+    }
+}
+
+/// Whether more than half of a fleet, not counting who expired before `from`, falls due until `now`.
+fn falls(dues: impl Iterator<Item = Instant>, from: Instant, now: Instant) -> bool {
+    let (mut fleet, mut silent) = (0, 0);
+    for due in dues.filter(|due| *due > from) {
+        fleet += 1;
+        silent += usize::from(due <= now);
+    }
+    fleet >= SMALLEST_FLEET && silent * 2 > fleet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PATIENCE: Duration = Duration::from_secs(3600);
+
+    /// Sweeps at each second from 1 to `until`, with the same `dues` (in seconds) throughout.
+    fn swept(dues: &[u32], until: u32) -> (Instant, Preservation) {
+        let start = Instant::now();
+        let mut preservation = Preservation::new(start, PATIENCE);
+        for second in 1..=until {
+            preservation.sweep(start + SECOND * second, moments(start, dues), true);
+        }
+        (start, preservation)
+    }
+
+    fn moments(start: Instant, dues: &[u32]) -> impl Iterator<Item = Instant> {
+        dues.iter().map(move |due| start + SECOND * *due)
+    }
+
+    #[test]
+    fn a_few_silent_agents_expire() {
+        let mut dues = vec![5; 10];
+        dues.extend([500; 10]);
+        let (start, preservation) = swept(&dues, 6);
+        assert_eq!((preservation.horizon(), preservation.freeze()), (start + SECOND * 6, None));
+    }
+
+    #[test]
+    fn a_small_fleet_expires_as_a_whole() {
+        assert_eq!(swept(&[5; 19], 6).1.freeze(), None);
+    }
+
+    #[test]
+    fn a_fleet_that_falls_silent_at_once_does_not_expire() {
+        let (start, preservation) = swept(&[5; 20], 60);
+        assert!(preservation.horizon() < start + SECOND * 5);
+        assert_eq!(
+            preservation.freeze().unwrap(),
+            Freeze { since: start + SECOND * 5, reason: Reason::FleetSilent }
+        );
+    }
+
+    #[test]
+    fn a_fleet_that_falls_across_a_tick_is_seen_whole() {
+        let mut dues = vec![5; 10];
+        dues.extend([6; 10]);
+        let (start, preservation) = swept(&dues, 6);
+        assert!(preservation.freeze().is_some() && preservation.horizon() < start + SECOND * 5);
+    }
+
+    #[test]
+    fn expiry_goes_on_when_half_of_the_fleet_is_back() {
+        let (start, mut preservation) = swept(&[5; 20], 10);
+        let mut dues = vec![5; 10];
+        dues.extend([500; 10]);
+        preservation.sweep(start + SECOND * 11, moments(start, &dues), true);
+        assert_eq!((preservation.horizon(), preservation.freeze()), (start + SECOND * 11, None));
+    }
+
+    #[test]
+    fn a_fleet_that_never_comes_back_is_given_up_for_good() {
+        let (start, mut preservation) = swept(&[5; 20], 10);
+        for second in [5 + 3600, 5 + 3601, 5 + 3602] {
+            preservation.sweep(start + SECOND * second, moments(start, &[5; 20]), true);
+            assert_eq!(preservation.freeze(), None, "{second}");
+        }
+    }
+
+    #[test]
+    fn nobody_expires_while_the_store_cannot_be_written() {
+        let (start, mut preservation) = swept(&[], 3);
+        preservation.sweep(start + SECOND * 4, moments(start, &[4]), false);
+        assert_eq!(preservation.freeze().unwrap().reason, Reason::StoreUnreachable);
+        preservation.sweep(start + SECOND * 5, moments(start, &[4]), true);
+        assert_eq!(preservation.horizon(), start + SECOND * 5);
+    }
+}

@@ -1,0 +1,129 @@
+//! The one way by which registrations change: plan against the catalog, commit to the store, wait for the catalog.
+//!
+//! The service registers and unregisters through it, the sweeper removes through it. Nothing else commits.
+
+use std::sync::Arc;
+
+use mesh_api::agent::Registration;
+use mesh_api::health::Status;
+
+use crate::catalog::record::Record;
+use crate::catalog::{Abandoned, Catalog};
+use crate::error::RegistryError;
+use crate::health::Vantage;
+use crate::moment::Moment;
+use crate::store::Store;
+use crate::store::change::{Change, Draft};
+use crate::store::error::CommitError;
+
+/// Times a registration is tried while others change the same agent. Each round somebody wins, so this is how many
+/// may register under one id at the same moment.
+const ATTEMPTS: u32 = 64;
+
+/// Changes registrations.
+#[derive(Debug)]
+pub struct Registrar {
+    catalog: Arc<Catalog>,
+    store: Arc<Store>,
+}
+
+/// What a registration did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The id is new, or begins a new life.
+    Created(u64),
+    /// The document has changed.
+    Updated(u64),
+    /// The document is the one that was registered.
+    Unchanged(u64),
+}
+
+impl Registrar {
+    /// Changes `store`, as `catalog` sees it.
+    pub fn new(catalog: Arc<Catalog>, store: Arc<Store>) -> Self {
+        Self { catalog, store }
+    }
+
+    /// Creates or replaces a registration; durable and visible when it returns.
+    ///
+    /// # Errors
+    /// When others keep changing the agent, or the store cannot be written.
+    pub async fn register(&self, registration: Registration) -> Result<Effect, RegistryError> {
+        for _ in 0..ATTEMPTS {
+            let now = Moment::now();
+            let current = self.catalog.get(&registration.id);
+            let plan = plan(current.as_deref(), &registration, self.catalog.vantage(now.instant), now);
+            let (draft, expected) = match plan {
+                Plan::Keep(revision) => return Ok(Effect::Unchanged(revision)),
+                Plan::Put(draft, expected) => (draft, expected),
+            };
+            let is_new_life = draft.incarnation.is_none();
+            if let Some(revision) = self.commit(Change::Put(draft), expected).await? {
+                return Ok(if is_new_life { Effect::Created(revision) } else { Effect::Updated(revision) });
+            }
+        }
+        Err(RegistryError::Conflict(registration.id))
+    }
+
+    /// Removes the registration of `id` and returns the revision of its removal.
+    ///
+    /// # Errors
+    /// When there is none, others keep changing it, or the store cannot be written.
+    pub async fn unregister(&self, id: &str) -> Result<u64, RegistryError> {
+        for _ in 0..ATTEMPTS {
+            let record = self.catalog.get(id).ok_or_else(|| RegistryError::AgentNotFound(id.to_owned()))?;
+            if let Some(revision) = self.remove(&record).await? {
+                return Ok(revision);
+            }
+        }
+        Err(RegistryError::Conflict(id.to_owned()))
+    }
+
+    /// Removes a registration unless it has changed meanwhile: then `None`.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn remove(&self, record: &Record) -> Result<Option<u64>, RegistryError> {
+        self.commit(Change::Remove(record.registration().id.clone()), record.stored.revision).await
+    }
+
+    /// Commits a change and waits until the catalog shows it. After a conflict it waits until the catalog shows what
+    /// the change was in conflict with, and returns `None`.
+    async fn commit(&self, change: Change, expected: u64) -> Result<Option<u64>, RegistryError> {
+        let (revision, committed) = match self.store.commit(change, expected).await {
+            Ok(revision) => (revision, Some(revision)),
+            Err(CommitError::Conflict { at }) => (at, None),
+            Err(fault @ CommitError::Full(_)) => return Err(RegistryError::StorageFull(fault.into())),
+            Err(fault) => return Err(RegistryError::Unavailable(fault.into())),
+        };
+        let reached = self.catalog.reached(revision).await;
+        reached.map_err(|fault: Abandoned| RegistryError::Unavailable(fault.into()))?;
+        Ok(committed)
+    }
+}
+
+/// What a registration means for the record that is there.
+#[derive(Debug, PartialEq)]
+enum Plan {
+    /// Nothing: it is the document of this revision.
+    Keep(u64),
+    /// Put this in place of the record of this revision.
+    Put(Box<Draft>, u64),
+}
+
+/// An agent that had expired or gone offline begins a new life, even with the same document.
+fn plan(current: Option<&Record>, registration: &Registration, from: Vantage, now: Moment) -> Plan {
+    let lives = |record: &&Record| !matches!(record.status(from), Status::Expired | Status::Offline);
+    let alive = current.filter(lives).map(|record| &record.stored);
+    if let Some(stored) = alive.filter(|stored| stored.registration == *registration) {
+        return Plan::Keep(stored.revision);
+    }
+    let draft = Draft {
+        registration: registration.clone(),
+        created_at: current.map_or(now.wall, |record| record.stored.created_at),
+        updated_at: now.wall,
+        owner: current.and_then(|record| record.stored.owner.clone()),
+        incarnation: alive.map(|stored| stored.incarnation),
+    };
+    Plan::Put(Box::new(draft), current.map_or(0, |record| record.stored.revision))
+}

@@ -1,0 +1,137 @@
+//! The life of the process: bind, open, serve, drain. Every background task is spawned in [`Server::run`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use hyper_util::service::TowerToHyperService;
+use mesh_daemon::listen::Listener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::feed::{Feed, StreamEnded};
+use crate::http::{Limits, router};
+use crate::registrar::Registrar;
+use crate::service::Registry;
+use crate::store::Store;
+use crate::store::error::OpenError;
+use crate::sweeper::{Schedule, Sweeper};
+
+/// A registry that is bound to its port and has its catalog.
+#[derive(Debug)]
+pub struct Server {
+    listener: Listener,
+    rooms: Rooms,
+    config: Config,
+}
+
+/// A registry without a port: its routes, and the two tasks that keep them true.
+#[derive(Debug)]
+pub struct Rooms {
+    /// The routes.
+    pub router: Router,
+    /// Brings the store's changes into the catalog; registrations wait for it.
+    pub feed: Feed,
+    /// Watches the health of agents.
+    pub sweeper: Sweeper,
+}
+
+/// Why the registry does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("cannot open the store")]
+    Store(#[from] OpenError),
+    /// The store is gone, so changes would not be seen any more.
+    #[error("the catalog cannot be kept up to date")]
+    Feed(#[from] StreamEnded),
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Binds the port, opens the store and loads the catalog.
+    ///
+    /// # Errors
+    /// When the port is taken, or the store cannot be used.
+    pub async fn bind(config: Config) -> Result<Self, ServerError> {
+        let address = config.listen;
+        let bound = Listener::bind(address).await;
+        let listener = bound.map_err(|source| ServerError::Bind { address, source })?;
+        let rooms = Rooms::open(&config).await?;
+        Ok(Self { listener, rooms, config })
+    }
+
+    /// The address that was bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is cancelled, then drains and tells the store what it has not been told yet.
+    ///
+    /// # Errors
+    /// When the store ended its change stream.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ServerError> {
+        let Self { listener, rooms, config } = self;
+        tracing::info!(address = %listener.local_addr(), store = %config.store, "mesh-registry is listening");
+        let (requests, timers) = (stop.child_token(), CancellationToken::new());
+        let mut feed = tokio::spawn(rooms.feed.run());
+        let sweeper = tokio::spawn(rooms.sweeper.run(timers.clone()));
+        let service = TowerToHyperService::new(rooms.router);
+        let serving = listener.serve(service, requests.clone(), config.drain_timeout);
+        tokio::pin!(serving);
+        let outcome = tokio::select! {
+            () = &mut serving => Ok(()),
+            _ = &mut feed => {
+                requests.cancel();
+                serving.await;
+                Err(StreamEnded.into())
+            }
+        };
+        timers.cancel();
+        if sweeper.await.is_err() {
+            tracing::error!("the sweeper panicked");
+        }
+        feed.abort();
+        outcome
+    }
+}
+
+// === impl Rooms ===
+
+impl Rooms {
+    /// Opens the store and loads the catalog.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn open(config: &Config) -> Result<Self, ServerError> {
+        Self::over(Store::open(&config.store, config.query_timeout).await?, config).await
+    }
+
+    /// Loads the catalog from a store that is open already.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn over(store: Store, config: &Config) -> Result<Self, ServerError> {
+        let now = Instant::now();
+        let store = Arc::new(store);
+        let catalog = Arc::new(Catalog::new(config.agent_types.clone(), now));
+        let feed = Feed::start(store.changes().await?, Arc::clone(&catalog)).await?;
+        let registrar = Arc::new(Registrar::new(Arc::clone(&catalog), Arc::clone(&store)));
+        let registry = Registry::new(Arc::clone(&catalog), Arc::clone(&registrar), Arc::clone(&store), now);
+        let limits = Limits { max_document_bytes: config.max_document_bytes, cache_ttl: config.cache_ttl };
+        let schedule = Schedule { interval: config.health_check_interval, retention: config.retention };
+        let sweeper = Sweeper::new(catalog, store, registrar, schedule, now);
+        Ok(Self { router: router(Arc::new(registry), limits), feed, sweeper })
+    }
+}

@@ -1,0 +1,249 @@
+//! What the registry does for those who ask: one method per use case, for REST and tools alike.
+//!
+//! Reads the clock, once per call, and hands the moment down. Knows nothing of HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mesh_api::agent::{Agent, Registered, Registration, Unregistered};
+use mesh_api::error::{Fault, Outcome};
+use mesh_api::health::AgentHealth;
+use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
+use mesh_api::page::{AgentPage, CapabilityPage, PageInfo};
+use mesh_api::query::{AgentQuery, CapabilityQuery};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::catalog::Catalog;
+use crate::catalog::hit::Hit;
+use crate::catalog::page::Page;
+use crate::catalog::record::Record;
+use crate::error::RegistryError;
+use crate::metrics::{Metrics, MetricsReport};
+use crate::moment::Moment;
+use crate::registrar::{Effect, Registrar};
+use crate::store::Store;
+
+/// The name under which the registry presents itself.
+pub const SERVICE: &str = "mesh-registry";
+
+/// The registry as its clients see it.
+#[derive(Debug)]
+pub struct Registry {
+    catalog: Arc<Catalog>,
+    registrar: Arc<Registrar>,
+    store: Arc<Store>,
+    metrics: Metrics,
+    started: Instant,
+}
+
+/// The answer of `GET /health`.
+#[derive(Debug, Serialize)]
+pub struct RegistryHealth {
+    /// `healthy`, or `degraded` with reasons.
+    pub status: &'static str,
+    /// Always [`SERVICE`].
+    pub service: &'static str,
+    /// The release.
+    pub version: &'static str,
+    /// Whether every agent there is has had the time to register.
+    pub warm: bool,
+    /// Whether no agent expires at present.
+    pub expiry_frozen: bool,
+    /// Whether the last write of the store went well.
+    pub store_writable: bool,
+    /// What is not as it should be.
+    pub reasons: Vec<String>,
+    /// Time since the start.
+    pub uptime_seconds: f64,
+    /// When the answer was made.
+    pub timestamp: Timestamp,
+}
+
+impl Registry {
+    /// Serves `catalog`, which changes through `registrar`.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        registrar: Arc<Registrar>,
+        store: Arc<Store>,
+        started: Instant,
+    ) -> Self {
+        Self { catalog, registrar, store, metrics: Metrics::default(), started }
+    }
+
+    // === the life of an agent ===
+
+    /// Registers the agent that `document` describes; durable and visible when it returns.
+    ///
+    /// # Errors
+    /// When the document has faults or the registration cannot be stored.
+    pub async fn register(&self, document: &Value) -> Result<Registered, RegistryError> {
+        let read = Registration::from_value(document).map_err(RegistryError::InvalidDocument);
+        let (registration, warnings) = read?;
+        let agent_id = registration.id.clone();
+        let effect = self.registrar.register(registration).await?;
+        self.metrics.registrations.inc();
+        let (resource_version, message) = match effect {
+            Effect::Created(revision) => (revision, format!("Agent {agent_id} registered")),
+            Effect::Updated(revision) => {
+                (revision, format!("Agent {agent_id} registered, its document has changed"))
+            }
+            Effect::Unchanged(revision) => (revision, format!("Agent {agent_id} is registered, unchanged")),
+        };
+        if !matches!(effect, Effect::Unchanged(_)) {
+            tracing::info!(agent.id = agent_id, resource_version, "an agent was registered");
+        }
+        Ok(Registered { status: Outcome::Success, agent_id, resource_version, message, warnings })
+    }
+
+    /// Removes an agent.
+    ///
+    /// # Errors
+    /// When it is not registered or its removal cannot be stored.
+    pub async fn unregister(&self, id: &str) -> Result<Unregistered, RegistryError> {
+        let resource_version = self.registrar.unregister(id).await?;
+        tracing::info!(agent.id = id, resource_version, "an agent was unregistered");
+        let message = format!("Agent {id} unregistered");
+        Ok(Unregistered { status: Outcome::Success, agent_id: id.to_owned(), resource_version, message })
+    }
+
+    /// Takes in a sign of life. Touches one record in memory and nothing else.
+    ///
+    /// # Errors
+    /// When the document has faults or the agent is not registered.
+    pub fn heartbeat(&self, document: &Value) -> Result<HeartbeatAnswer, RegistryError> {
+        let heartbeat = Heartbeat::from_value(document).map_err(RegistryError::InvalidDocument)?;
+        let record = self.record(&heartbeat.agent_id)?;
+        let now = Moment::now();
+        let message = heard(&record, &heartbeat);
+        record.vitals.beat(heartbeat, now);
+        self.metrics.heartbeats.inc();
+        Ok(HeartbeatAnswer {
+            status: Outcome::Success,
+            timestamp: now.wall,
+            message,
+            resource_version: record.stored.revision,
+            next_heartbeat_in: record.cadence(),
+        })
+    }
+
+    // === discovery ===
+
+    /// The agents that a query asks for.
+    ///
+    /// # Errors
+    /// When its `continue` is not ours.
+    pub fn agents(&self, query: &AgentQuery) -> Result<AgentPage, RegistryError> {
+        let now = Moment::now();
+        let (page, revision) = self.catalog.agents(query, now.instant).map_err(invalid_query)?;
+        let agents = page.hits.iter().map(Hit::agent).collect::<Vec<_>>();
+        let info = self.info(agents.len(), page, revision, now);
+        Ok(AgentPage { agents, info })
+    }
+
+    /// The capabilities that a query asks for.
+    ///
+    /// # Errors
+    /// When its `continue` is not ours.
+    pub fn capabilities(&self, query: &CapabilityQuery) -> Result<CapabilityPage, RegistryError> {
+        let now = Moment::now();
+        let (page, revision) = self.catalog.capabilities(query, now.instant).map_err(invalid_query)?;
+        let capabilities = page.hits.iter().filter_map(Hit::row).collect::<Vec<_>>();
+        let info = self.info(capabilities.len(), page, revision, now);
+        Ok(CapabilityPage { capabilities, info })
+    }
+
+    /// One agent.
+    ///
+    /// # Errors
+    /// When it is not registered.
+    pub fn agent(&self, id: &str) -> Result<Agent, RegistryError> {
+        let record = self.record(id)?;
+        Ok(record.agent(record.status(self.catalog.vantage(Moment::now().instant)), None))
+    }
+
+    /// The health of one agent.
+    ///
+    /// # Errors
+    /// When it is not registered.
+    pub fn agent_health(&self, id: &str) -> Result<AgentHealth, RegistryError> {
+        Ok(self.record(id)?.health(self.catalog.vantage(Moment::now().instant)))
+    }
+
+    // === the registry itself ===
+
+    /// The health of the registry.
+    pub fn health(&self) -> RegistryHealth {
+        let now = Moment::now();
+        let freeze = self.catalog.freeze();
+        let trouble = self.store.trouble();
+        let store_writable = trouble.is_none();
+        let frozen = freeze.map(|freeze| format!("expiry is frozen: {}", freeze.reason));
+        let reasons = trouble.into_iter().chain(frozen).collect::<Vec<_>>();
+        RegistryHealth {
+            status: if reasons.is_empty() { "healthy" } else { "degraded" },
+            service: SERVICE,
+            version: env!("CARGO_PKG_VERSION"),
+            warm: self.catalog.is_warm(now.instant),
+            expiry_frozen: freeze.is_some(),
+            store_writable,
+            reasons,
+            uptime_seconds: self.uptime(now).as_secs_f64(),
+            timestamp: now.wall,
+        }
+    }
+
+    /// What the HTTP layer counts into.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// All metrics as JSON.
+    pub fn metrics_report(&self) -> MetricsReport {
+        let now = Moment::now();
+        self.metrics.report(self.catalog.census(now.instant), self.uptime(now), now.wall)
+    }
+
+    /// All metrics as OpenMetrics text.
+    pub fn metrics_text(&self) -> String {
+        let now = Moment::now();
+        let is_frozen = self.catalog.freeze().is_some();
+        self.metrics.text(&self.catalog.census(now.instant), self.uptime(now), is_frozen)
+    }
+
+    fn record(&self, id: &str) -> Result<Arc<Record>, RegistryError> {
+        self.catalog.get(id).ok_or_else(|| RegistryError::AgentNotFound(id.to_owned()))
+    }
+
+    fn info(&self, count: usize, page: Page, revision: u64, now: Moment) -> PageInfo {
+        PageInfo {
+            count,
+            total: page.total,
+            timestamp: now.wall,
+            resource_version: revision,
+            warm: self.catalog.is_warm(now.instant),
+            continue_token: page.continue_token,
+        }
+    }
+
+    fn uptime(&self, now: Moment) -> Duration {
+        now.instant.saturating_duration_since(self.started)
+    }
+}
+
+fn invalid_query(fault: Fault) -> RegistryError {
+    RegistryError::InvalidQuery(vec![fault])
+}
+
+/// The answer to a heartbeat in a sentence: tells a sender whose registration is not the one that is known.
+fn heard(record: &Record, heartbeat: &Heartbeat) -> String {
+    let (id, known) = (&heartbeat.agent_id, record.stored.revision);
+    match heartbeat.resource_version {
+        Some(believed) if believed != known => {
+            format!("Heartbeat of agent {id} recorded; version {known} is registered, not {believed}")
+        }
+        _ => format!("Heartbeat of agent {id} recorded"),
+    }
+}

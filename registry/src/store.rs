@@ -1,0 +1,106 @@
+//! What makes registrations durable and carries changes to the catalog.
+//!
+//! Engines differ in where they keep things; [`Store`] adds to each the patience of callers and the memory of whether
+//! it could be written. The catalog is fed by [`Store::changes`] and by nothing else: that stream opens with a
+//! snapshot, tells every change in the order of revisions, and opens anew should an engine have missed some. Health
+//! is never stored; heartbeats come in batches, so that a restart knows who had been heard.
+
+pub mod url;
+
+pub mod file;
+pub mod memory;
+
+pub mod engine;
+pub mod follower;
+
+pub mod change;
+pub mod error;
+
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use self::change::{Beats, Change};
+use self::engine::Engine;
+use self::error::{CommitError, OpenError};
+use self::file::File;
+use self::follower::Changes;
+use self::memory::Memory;
+use self::url::StoreUrl;
+
+/// An engine, and what is known about its well-being.
+#[derive(Debug)]
+pub struct Store {
+    engine: Arc<dyn Engine>,
+    patience: Duration,
+    trouble: RwLock<Option<String>>,
+}
+
+impl Store {
+    /// Opens the engine that `url` names; callers wait at most `patience` for each write.
+    ///
+    /// # Errors
+    /// When the engine cannot be opened, or what it holds cannot be used.
+    pub async fn open(url: &StoreUrl, patience: Duration) -> Result<Self, OpenError> {
+        let engine: Arc<dyn Engine> = match url {
+            StoreUrl::Memory => Arc::new(Memory::default()),
+            StoreUrl::File(directory) => Arc::new(File::open(directory).await?),
+        };
+        Ok(Self::over(engine, patience))
+    }
+
+    /// A store over an engine that is open already.
+    pub fn over(engine: Arc<dyn Engine>, patience: Duration) -> Self {
+        Self { engine, patience, trouble: RwLock::default() }
+    }
+
+    /// A snapshot of everything, followed by every change from there on.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or holds a row that is no registration.
+    pub async fn changes(&self) -> Result<Changes, OpenError> {
+        self.engine.changes().await
+    }
+
+    /// Makes one change durable, if the agent's record still has revision `expected` (0: there is none).
+    ///
+    /// # Errors
+    /// A conflict when the record has another revision; otherwise why it could not be written.
+    pub async fn commit(&self, change: Change, expected: u64) -> Result<u64, CommitError> {
+        let result = self.within_patience(self.engine.commit(change, expected)).await;
+        self.note(result.as_ref().err());
+        result
+    }
+
+    /// Keeps when agents were last heard.
+    ///
+    /// # Errors
+    /// Why it could not be written.
+    pub async fn flush_heartbeats(&self, beats: Arc<Beats>) -> Result<(), CommitError> {
+        let result = self.within_patience(self.engine.flush_heartbeats(beats)).await;
+        self.note(result.as_ref().err());
+        result
+    }
+
+    /// Why the last write failed; `None` when it did not.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn within_patience<T>(
+        &self,
+        write: impl Future<Output = Result<T, CommitError>>,
+    ) -> Result<T, CommitError> {
+        tokio::time::timeout(self.patience, write).await.unwrap_or(Err(CommitError::TimedOut(self.patience)))
+    }
+
+    /// A conflict is a store at work, not one in trouble.
+    fn note(&self, fault: Option<&CommitError>) {
+        let trouble = fault.filter(|fault| !matches!(fault, CommitError::Conflict { .. }));
+        let known = self.trouble().is_some();
+        if known || trouble.is_some() {
+            let trouble = trouble.map(ToString::to_string);
+            *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What a store keeps, what changes it, and what it tells its followers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use mesh_api::agent::Registration;
+use mesh_api::health::Reported;
+use serde::{Deserialize, Serialize};
+
+/// A registration as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// What the agent said.
+    pub registration: Registration,
+    /// When the id first registered.
+    pub created_at: Timestamp,
+    /// When the registration last changed.
+    pub updated_at: Timestamp,
+    /// Who registered it, when that is known.
+    pub owner: Option<String>,
+    /// Revision of the registration that began the agent's present life.
+    pub incarnation: u64,
+    /// Revision of the last change.
+    pub revision: u64,
+}
+
+/// A registration on its way into the store, which gives it its revision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// What the agent said.
+    pub registration: Registration,
+    /// When the id first registered.
+    pub created_at: Timestamp,
+    /// When the registration changed.
+    pub updated_at: Timestamp,
+    /// Who registers it, when that is known.
+    pub owner: Option<String>,
+    /// Revision that began the agent's present life; `None` when this registration does.
+    pub incarnation: Option<u64>,
+}
+
+/// Something to be made durable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Create or replace a registration.
+    Put(Box<Draft>),
+    /// Remove the registration of this id.
+    Remove(String),
+}
+
+/// What a follower is told.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Everything there is. Replaces what a follower knew.
+    Snapshot(Snapshot),
+    /// One thing has changed.
+    Changed(Changed),
+}
+
+/// Something that has been made durable.
+#[derive(Debug, Clone)]
+pub enum Changed {
+    /// A registration was created or replaced.
+    Put(Arc<Stored>),
+    /// The registration of `id` was removed.
+    Removed {
+        /// The agent.
+        id: String,
+        /// The revision of the removal.
+        revision: u64,
+    },
+}
+
+/// Everything there is at one revision.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The newest revision.
+    pub revision: u64,
+    /// Every registration.
+    pub agents: Vec<Arc<Stored>>,
+    /// When agents were last heard, as far as that was flushed.
+    pub beats: Beats,
+}
+
+/// When agents were last heard, by id.
+pub type Beats = BTreeMap<String, Beat>;
+
+/// When an agent was last heard, and what it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// Milliseconds since 1970.
+    pub at: i64,
+    /// The incarnation that was heard; a later one under the same id has not been.
+    pub life: u64,
+    /// What it said about itself.
+    #[serde(default, skip_serializing_if = "is_healthy")]
+    pub reported: Reported,
+}
+
+fn is_healthy(reported: &Reported) -> bool {
+    *reported == Reported::Healthy
+}
+
+// === impl Draft ===
+
+impl Draft {
+    /// The registration with its revision.
+    pub fn at(self, revision: u64) -> Stored {
+        Stored {
+            registration: self.registration,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            owner: self.owner,
+            incarnation: self.incarnation.unwrap_or(revision),
+            revision,
+        }
+    }
+}
+
+// === impl Change ===
+
+impl Change {
+    /// The agent that changes.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Put(draft) => &draft.registration.id,
+            Self::Remove(id) => id,
+        }
+    }
+
+    /// What has changed when this has become revision `revision`.
+    pub fn at(self, revision: u64) -> Changed {
+        match self {
+            Self::Put(draft) => Changed::Put(Arc::new(draft.at(revision))),
+            Self::Remove(id) => Changed::Removed { id, revision },
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Opens the database: directory, lock, schema. What is damaged or foreign is refused and never overwritten.
+
+use std::fs::{self, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use crate::store::error::OpenError;
+
+/// The database inside the directory.
+const DATABASE: &str = "registry.db";
+/// The file that is locked while a process uses the directory.
+const LOCK: &str = "registry.lock";
+/// Version of the schema below; kept in SQLite's `user_version`.
+const SCHEMA_VERSION: i64 = 1;
+/// Prepared statements kept; there are fewer.
+const STATEMENTS: usize = 16;
+
+/// `revision` outlives the removal of the newest row; `heartbeats` is a log of packed flushes.
+const SCHEMA: &str = "
+    CREATE TABLE agents (
+        id TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        incarnation INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        owner TEXT,
+        registration TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE revision (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        newest INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO revision (only_row, newest) VALUES (1, 0);
+    CREATE TABLE heartbeats (
+        flush INTEGER PRIMARY KEY,
+        beats TEXT NOT NULL
+    ) STRICT;
+";
+
+/// An open database, its path for messages, and the lock that keeps others out.
+#[derive(Debug)]
+pub(super) struct Database {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+    _lock: fs::File,
+}
+
+impl Database {
+    /// Opens or creates the database in `directory`.
+    pub(super) fn open(directory: &Path) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
+        fs::create_dir_all(directory).map_err(unusable)?;
+        let lock =
+            OpenOptions::new().create(true).append(true).open(directory.join(LOCK)).map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked(directory.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        let path = directory.join(DATABASE);
+        let connection =
+            connect(&path).map_err(|source| OpenError::Unreadable { path: path.clone(), source })?;
+        let mut this = Self { connection, path, _lock: lock };
+        this.prepare()?;
+        Ok(this)
+    }
+
+    /// The error of a database that SQLite cannot read.
+    pub(super) fn unreadable(&self, source: rusqlite::Error) -> OpenError {
+        OpenError::Unreadable { path: self.path.clone(), source }
+    }
+
+    /// Creates the schema in a new database; checks an old one.
+    fn prepare(&mut self) -> Result<(), OpenError> {
+        let version = self.pragma::<i64>("user_version")?;
+        match version {
+            0 => self.create().map_err(|source| self.unreadable(source)),
+            SCHEMA_VERSION => match self.pragma::<String>("quick_check(1)")?.as_str() {
+                "ok" => Ok(()),
+                finding => Err(OpenError::Damaged { path: self.path.clone(), finding: finding.to_owned() }),
+            },
+            found => Err(OpenError::TooNew { path: self.path.clone(), found, known: SCHEMA_VERSION }),
+        }
+    }
+
+    /// In one transaction, so that a crash leaves either nothing or all of it.
+    fn create(&mut self) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        transaction.commit()
+    }
+
+    fn pragma<T: rusqlite::types::FromSql>(&self, pragma: &str) -> Result<T, OpenError> {
+        let answer = self.connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0));
+        answer.map_err(|source| self.unreadable(source))
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reopened_after(tamper: impl FnOnce(&Path)) -> OpenError {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Database::open(directory.path()).unwrap());
+        tamper(&directory.path().join(DATABASE));
+        let fault = Database::open(directory.path()).unwrap_err();
+        assert!(fault.to_string().contains(directory.path().to_str().unwrap()), "{fault}");
+        fault
+    }
+
+    #[test]
+    fn a_second_process_is_told_which_directory_is_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let _first = Database::open(directory.path()).unwrap();
+        let fault = Database::open(directory.path()).unwrap_err();
+        assert!(matches!(fault, OpenError::Locked(ref locked) if locked == directory.path()), "{fault}");
+    }
+
+    #[test]
+    fn a_later_schema_is_refused() {
+        let fault = reopened_after(|path| {
+            Connection::open(path).unwrap().pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+        });
+        assert!(matches!(fault, OpenError::TooNew { found: 2, known: 1, .. }), "{fault}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused_and_kept() {
+        let kept = "this was written by hand\n".repeat(100);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(DATABASE);
+        fs::write(&path, &kept).unwrap();
+        let fault = Database::open(directory.path()).unwrap_err();
+        assert!(matches!(fault, OpenError::Unreadable { .. }), "{fault}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), kept);
+    }
+
+    #[test]
+    fn a_damaged_database_is_refused() {
+        const HEADER: usize = 100;
+        let fault = reopened_after(|path| {
+            let mut bytes = fs::read(path).unwrap();
+            bytes[HEADER + 5..].fill(0xa5);
+            fs::write(path, bytes).unwrap();
+        });
+        assert!(matches!(fault, OpenError::Unreadable { .. } | OpenError::Damaged { .. }), "{fault}");
+    }
+
+    #[test]
+    fn a_path_that_is_a_file_is_no_directory() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(matches!(Database::open(file.path()).unwrap_err(), OpenError::Directory { .. }));
+    }
+}

@@ -1,0 +1,12 @@
+//! The registry as its clients see it: requests in, answers out, through the whole crate but the listener.
+
+#![cfg(test)]
+
+mod discovery;
+mod guide;
+mod life;
+mod malformed;
+mod operations;
+mod trouble;
+
+mod harness;

@@ -1,0 +1,108 @@
+//! Requests that cannot be carried out are told so in words, in one shape, and never by a crash.
+
+use axum::body::Body;
+use axum::http::Request;
+use mesh_registry::config::Config;
+use serde_json::json;
+
+use crate::harness::{Answer, TestRegistry};
+
+const DOCUMENT_ROUTES: [&str; 2] = ["/agents", "/heartbeat"];
+
+async fn post_raw(
+    registry: &TestRegistry,
+    target: &str,
+    content_type: &str,
+    body: impl Into<Body>,
+) -> Answer {
+    let request = Request::post(target).header("content-type", content_type).body(body.into()).unwrap();
+    registry.send(request).await
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_json_are_refused_in_words() {
+    let registry = TestRegistry::start().await;
+    let deep = "[".repeat(100_000);
+    for target in DOCUMENT_ROUTES {
+        for (body, said) in [
+            (Vec::new(), "empty"),
+            (b"  ".to_vec(), "empty"),
+            (b"{\"id\": ".to_vec(), "not valid JSON"),
+            (b"{} {}".to_vec(), "not valid JSON"),
+            (vec![b'"', 0xff, b'"'], "not UTF-8"),
+            (deep.clone().into_bytes(), "recursion limit"),
+        ] {
+            let answer = post_raw(&registry, target, "application/json", body).await;
+            let message = answer.error(400, "malformed_body");
+            assert!(message.contains(said), "{said} in {message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn json_of_the_wrong_kind_is_refused_in_words() {
+    let registry = TestRegistry::start().await;
+    for body in ["[]", "null", "7", "\"text\"", "true"] {
+        let answer = post_raw(&registry, "/agents", "application/json", body).await;
+        assert!(answer.error(400, "validation_failed").contains("must be an object"), "{body}");
+    }
+    let nested = json!({"registration_data": [1]});
+    let message = registry.post("/mcp/tools/register_agent", &nested).await.error(400, "validation_failed");
+    assert!(message.contains("must be an object"), "{message}");
+    let message =
+        registry.post("/mcp/tools/register_agent", &json!({})).await.error(400, "validation_failed");
+    assert_eq!(message, "Validation failed: 'registration_data' field is required");
+    let message = registry.post("/mcp/tools/heartbeat", &json!([])).await.error(400, "validation_failed");
+    assert!(message.contains("must be an object"), "{message}");
+}
+
+#[tokio::test]
+async fn every_fault_of_a_document_is_listed_with_its_path() {
+    let registry = TestRegistry::start().await;
+    let document = json!({"id": "a b", "endpoint": "nowhere", "capabilities": [{"version": "1"}]});
+    let answer = registry.post("/agents", &document).await;
+    let message = answer.error(400, "validation_failed");
+    assert!(message.starts_with("Validation failed: "), "{message}");
+    let faults = answer.json()["faults"].clone();
+    let paths =
+        faults.as_array().unwrap().iter().map(|fault| fault["path"].as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(paths, ["id", "endpoint", "capabilities[0].name", "capabilities[0].version"]);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let registry = TestRegistry::with(Config { max_document_bytes: 1_000, ..Config::default() }).await;
+    let document = json!({"id": "a", "endpoint": "http://h:1/", "config": {"x": "y".repeat(1_000)}});
+    let message = registry.post("/agents", &document).await.error(413, "payload_too_large");
+    assert!(message.contains("1000 bytes"), "{message}");
+}
+
+#[tokio::test]
+async fn a_body_of_another_type_is_refused_and_one_of_no_type_is_read() {
+    let registry = TestRegistry::start().await;
+    for other in ["text/plain", "application/x-www-form-urlencoded", "application/xml"] {
+        post_raw(&registry, "/agents", other, "{}").await.error(415, "unsupported_media_type");
+    }
+    let document = json!({"id": "a", "endpoint": "http://h:1/"}).to_string();
+    for json in ["application/json; charset=utf-8", "Application/JSON", "application/vnd.mesh+json"] {
+        post_raw(&registry, "/agents", json, document.clone()).await.ok();
+    }
+    registry.send(Request::post("/agents").body(Body::from(document)).unwrap()).await.ok();
+}
+
+#[tokio::test]
+async fn unknown_routes_methods_tools_and_agents_are_named() {
+    let registry = TestRegistry::start().await;
+    for target in ["/nothing", "/agents/", "/agents/a/b", "/mcp/tools"] {
+        assert!(registry.get(target).await.error(404, "route_not_found").contains(target));
+    }
+    let wrong = registry.delete("/agents").await;
+    assert!(wrong.error(405, "method_not_allowed").contains("DELETE"));
+    assert_eq!(wrong.headers["allow"], "GET,HEAD,POST");
+    let message = registry.post("/mcp/tools/regster_agent", &json!({})).await.error(404, "unknown_tool");
+    assert!(message.contains("register_agent, unregister_agent"), "{message}");
+    for target in ["/agents/ghost", "/health/ghost"] {
+        assert_eq!(registry.get(target).await.error(404, "agent_not_found"), "Agent ghost not found");
+    }
+    registry.get("/agents/%ff").await.error(400, "malformed_body");
+}

@@ -1,0 +1,58 @@
+//! The whole program, from the command line to the exit code: settings, logs, run.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use mesh_daemon::settings::{self, Problems};
+use mesh_daemon::{signal, telemetry};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, PROGRAM};
+use crate::error::chain;
+use crate::manifest::{self, Manifest};
+use crate::server::Server;
+
+/// Levels of the logs unless `RUST_LOG` says otherwise.
+const LOG_FILTER: &str = "info";
+
+/// Runs the sidecar until it is told to stop. `arguments` begin with the program's name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match settings::load_with(&PROGRAM, arguments, Config::read, with_manifest) {
+        Ok((config, manifest)) => run(&config, manifest),
+        Err(stop) => stop.report(),
+    }
+}
+
+fn with_manifest(config: Config) -> Result<(Config, Option<Manifest>), Problems> {
+    let manifest = config.manifest.as_ref().map(|file| manifest::load(file, |name| std::env::var(name).ok()));
+    Ok((config, manifest.transpose()?))
+}
+
+#[tokio::main]
+async fn run(config: &Config, manifest: Option<Manifest>) -> ExitCode {
+    telemetry::init(LOG_FILTER);
+    for remark in manifest.iter().flat_map(Manifest::remarks) {
+        tracing::warn!("{remark}");
+    }
+    let server = match Server::bind(config, manifest).await {
+        Ok(server) => server,
+        Err(fault) => {
+            tracing::error!(reason = chain(&fault), "mesh-sidecar cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    tracing::info!(address = %server.local_addr(), registry = config.registries.join(","), "mesh-sidecar is listening");
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_when_told(stop.clone()));
+    server.run(stop).await;
+    tracing::info!("mesh-sidecar is done");
+    ExitCode::SUCCESS
+}
+
+async fn stop_when_told(stop: CancellationToken) {
+    match signal::terminated().await {
+        Ok(signal) => tracing::info!(signal, "mesh-sidecar drains"),
+        Err(fault) => tracing::error!(%fault, "signals cannot be received"),
+    }
+    stop.cancel();
+}

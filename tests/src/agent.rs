@@ -1,0 +1,33 @@
+//! The example agent, a real MCP server on the official SDK, as a process.
+
+use std::net::SocketAddr;
+
+use crate::program::Program;
+
+/// A running example agent.
+#[derive(Debug)]
+pub struct TestAgent {
+    /// The process.
+    pub program: Program,
+    /// Where it is.
+    pub address: SocketAddr,
+}
+
+impl TestAgent {
+    /// Starts one that calls itself `name`.
+    pub async fn start(name: &str, more: &[&str]) -> Self {
+        let arguments = [&["--listen", "127.0.0.1:0", "--name", name], more].concat();
+        let mut program = Program::start("agent-under-test", &arguments, &[]);
+        let address = program
+            .line("the agent listens", |line| {
+                line.strip_prefix("listening on http://")?.strip_suffix("/mcp")?.parse().ok()
+            })
+            .await;
+        Self { program, address }
+    }
+
+    /// The URL of its MCP endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+}

@@ -1,0 +1,62 @@
+//! The real registry on a free port.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::exchange::{self, Answer};
+use crate::program::Program;
+
+/// The log line with which a registry says where it is.
+const LISTENING: &str = "mesh-registry is listening";
+
+/// A running registry.
+#[derive(Debug)]
+pub struct TestRegistry {
+    /// The process.
+    pub program: Program,
+    /// Where it is.
+    pub address: SocketAddr,
+}
+
+impl TestRegistry {
+    /// Starts one that keeps nothing.
+    pub async fn in_memory() -> Self {
+        Self::start("127.0.0.1:0", "memory:", &[]).await
+    }
+
+    /// Starts one with this address, store and settings.
+    pub async fn start(listen: &str, store: &str, more: &[&str]) -> Self {
+        let arguments = [&["--listen", listen, "--store", store], more].concat();
+        let mut program = Program::start("registry-under-test", &arguments, &[]);
+        let address = program.address(LISTENING).await;
+        Self { program, address }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// GET of `target`.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn get(&self, target: &str) -> Answer {
+        exchange::get(self.address, target).await.expect("the registry answers")
+    }
+
+    /// POST of JSON to `target`.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn post(&self, target: &str, body: &Value) -> Answer {
+        exchange::post(self.address, target, body).await.expect("the registry answers")
+    }
+
+    /// The status of an agent, empty when it is unknown.
+    pub async fn status_of(&self, id: &str) -> String {
+        let agent = self.get(&format!("/agents/{id}")).await.json();
+        agent["status"].as_str().filter(|_| agent["id"] == id).unwrap_or_default().to_owned()
+    }
+}

@@ -1,0 +1,266 @@
+//! An MCP agent that does as it is told: it speaks any era, fails on command, and counts what it executes.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use mesh_daemon::listen::Listener;
+use serde_json::{Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The session that an agent with sessions mints.
+const SESSION: &str = "session-";
+
+/// How an agent wants to be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speech {
+    /// Revision 2026-07-28: stateless, with routing headers, which it checks.
+    Current,
+    /// `initialize` first, and its session from then on.
+    Session,
+    /// `initialize` first, without a session.
+    Handshake,
+    /// `tools/call` and nothing else.
+    Bare,
+}
+
+/// What an agent does with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Executes it and answers.
+    Answer,
+    /// Executes it, waits, and answers.
+    AnswerAfter(Duration),
+    /// Executes it and closes the connection instead of answering.
+    Vanish,
+    /// Refuses it with this status.
+    Refuse(u16),
+    /// Executes it and answers something that is no JSON-RPC.
+    Babble,
+    /// Executes it and reports that the tool failed.
+    ToolError,
+    /// Answers with a JSON-RPC error.
+    RpcError(i64),
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct ScriptedAgent {
+    /// Where it is.
+    pub address: SocketAddr,
+    script: Arc<Script>,
+    _stop: DropGuard,
+}
+
+#[derive(Debug)]
+struct Script {
+    name: String,
+    speech: Mutex<Speech>,
+    streams: bool,
+    acts: Mutex<VecDeque<Act>>,
+    otherwise: Mutex<Act>,
+    executed: AtomicUsize,
+    handshakes: AtomicUsize,
+    session: AtomicUsize,
+}
+
+type Reply = Response<Full<Bytes>>;
+
+// === impl ScriptedAgent ===
+
+impl ScriptedAgent {
+    /// Starts an agent that answers every call, as JSON.
+    pub async fn start(name: &str, speech: Speech) -> Self {
+        Self::with(name, speech, false).await
+    }
+
+    /// Starts an agent that answers as server-sent events, with progress before the result.
+    pub async fn streaming(name: &str, speech: Speech) -> Self {
+        Self::with(name, speech, true).await
+    }
+
+    async fn with(name: &str, speech: Speech, streams: bool) -> Self {
+        let script = Arc::new(Script {
+            name: name.to_owned(),
+            speech: Mutex::new(speech),
+            streams,
+            acts: Mutex::default(),
+            otherwise: Mutex::new(Act::Answer),
+            executed: AtomicUsize::new(0),
+            handshakes: AtomicUsize::new(0),
+            session: AtomicUsize::new(1),
+        });
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+        let (address, stop) = (listener.local_addr(), CancellationToken::new());
+        let serving = Arc::clone(&script);
+        let service = hyper::service::service_fn(move |request| serve(Arc::clone(&serving), request));
+        tokio::spawn(listener.serve(service, stop.clone(), Duration::ZERO));
+        Self { address, script, _stop: stop.drop_guard() }
+    }
+
+    /// The URL of its MCP endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    /// What it does with the next calls, before it goes on as usual.
+    pub fn next(&self, acts: &[Act]) {
+        lock(&self.script.acts).extend(acts);
+    }
+
+    /// What it does as usual from now on.
+    pub fn always(&self, act: Act) {
+        *lock(&self.script.otherwise) = act;
+    }
+
+    /// Calls executed so far.
+    pub fn executed(&self) -> usize {
+        self.script.executed.load(Ordering::SeqCst)
+    }
+
+    /// Handshakes so far.
+    pub fn handshakes(&self) -> usize {
+        self.script.handshakes.load(Ordering::SeqCst)
+    }
+
+    /// Forgets its sessions, as a restart does, and speaks like this from now on.
+    pub fn reborn(&self, speech: Speech) {
+        *lock(&self.script.speech) = speech;
+        self.script.session.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// An error closes the connection without an answer.
+async fn serve(script: Arc<Script>, request: Request<Incoming>) -> Result<Reply, std::io::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let speech = *lock(&script.speech);
+    match message["method"].as_str().unwrap_or_default() {
+        "server/discover" if speech == Speech::Current => {
+            Ok(result(&message, json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})))
+        }
+        "initialize" if matches!(speech, Speech::Session | Speech::Handshake) => {
+            Ok(script.initialize(&message, speech))
+        }
+        "notifications/initialized" => Ok(reply(StatusCode::ACCEPTED, String::new())),
+        "tools/call" => match script.refusal(&head.headers, &message, speech) {
+            Some(refusal) => Ok(refusal),
+            None => script.call(&message).await,
+        },
+        _ => Ok(unknown_method(&message, speech)),
+    }
+}
+
+// === impl Script ===
+
+impl Script {
+    fn initialize(&self, message: &Value, speech: Speech) -> Reply {
+        self.handshakes.fetch_add(1, Ordering::SeqCst);
+        let capabilities = json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+            "serverInfo": {"name": self.name, "version": "1"}});
+        let mut reply = result(message, capabilities);
+        if speech == Speech::Session {
+            let session = self.session_id().parse().expect("a session id is a header value");
+            reply.headers_mut().insert("mcp-session-id", session);
+        }
+        reply
+    }
+
+    /// Why a call is not taken as it came; agents of each era have their own ways of saying it.
+    fn refusal(&self, headers: &HeaderMap, message: &Value, speech: Speech) -> Option<Reply> {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match speech {
+            Speech::Current => {
+                let name = message["params"]["name"].as_str().unwrap_or_default();
+                let meta = &message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
+                let agrees = header("mcp-method") == "tools/call" && header("mcp-name") == name;
+                let well = agrees && header("mcp-protocol-version") == "2026-07-28" && meta == "2026-07-28";
+                (!well).then(|| error(StatusCode::BAD_REQUEST, message, -32020, "headers and body disagree"))
+            }
+            Speech::Session if header("mcp-session-id") != self.session_id() => Some(error(
+                StatusCode::NOT_FOUND,
+                &json!({"id": "server-error"}),
+                -32600,
+                "Session not found",
+            )),
+            Speech::Session | Speech::Handshake if self.handshakes.load(Ordering::SeqCst) == 0 => {
+                Some(error(StatusCode::BAD_REQUEST, message, -32000, "Server not initialized"))
+            }
+            _ => None,
+        }
+    }
+
+    async fn call(&self, message: &Value) -> Result<Reply, std::io::Error> {
+        let act = lock(&self.acts).pop_front().unwrap_or(*lock(&self.otherwise));
+        if !matches!(act, Act::Refuse(_) | Act::RpcError(_)) {
+            self.executed.fetch_add(1, Ordering::SeqCst);
+        }
+        match act {
+            Act::Vanish => return Err(std::io::Error::other("vanished")),
+            Act::Refuse(status) => {
+                let status = StatusCode::from_u16(status).expect("a status");
+                return Ok(reply(status, "overwhelmed".to_owned()));
+            }
+            Act::Babble => return Ok(reply(StatusCode::OK, "blah".to_owned())),
+            Act::RpcError(code) => return Ok(error(StatusCode::OK, message, code, "no")),
+            Act::AnswerAfter(pause) => tokio::time::sleep(pause).await,
+            Act::Answer | Act::ToolError => {}
+        }
+        let text = format!("{} did {}", self.name, message["params"]["arguments"]);
+        let outcome = json!({"content": [{"type": "text", "text": text}], "isError": act == Act::ToolError,
+            "structuredContent": {"served_by": self.name, "arguments": message["params"]["arguments"]}});
+        Ok(if self.streams { stream(message, &outcome) } else { result(message, outcome) })
+    }
+
+    fn session_id(&self) -> String {
+        format!("{SESSION}{}", self.session.load(Ordering::SeqCst))
+    }
+}
+
+fn unknown_method(message: &Value, speech: Speech) -> Reply {
+    match speech {
+        Speech::Current => error(StatusCode::NOT_FOUND, message, -32601, "Method not found"),
+        Speech::Session => {
+            error(StatusCode::BAD_REQUEST, &json!({"id": "server-error"}), -32600, "Missing session ID")
+        }
+        Speech::Handshake => error(StatusCode::OK, message, -32601, "Method not found"),
+        Speech::Bare => reply(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
+    }
+}
+
+fn result(message: &Value, result: Value) -> Reply {
+    reply(StatusCode::OK, json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string())
+}
+
+fn error(status: StatusCode, message: &Value, code: i64, text: &str) -> Reply {
+    let error = json!({"code": code, "message": text});
+    reply(status, json!({"jsonrpc": "2.0", "id": message["id"], "error": error}).to_string())
+}
+
+fn stream(message: &Value, outcome: &Value) -> Reply {
+    let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}});
+    let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": outcome});
+    let events = format!(": hello\n\nevent: message\ndata: {progress}\n\nevent: message\ndata: {answer}\n\n");
+    typed(StatusCode::OK, "text/event-stream", events)
+}
+
+fn reply(status: StatusCode, body: String) -> Reply {
+    let media_type = if body.starts_with('{') { "application/json" } else { "text/plain" };
+    typed(status, media_type, body)
+}
+
+fn typed(status: StatusCode, media_type: &str, body: String) -> Reply {
+    let response = Response::builder().status(status).header("content-type", media_type);
+    response.body(Full::new(Bytes::from(body))).expect("a response of known parts")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
