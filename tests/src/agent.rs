@@ -14,9 +14,14 @@ pub struct TestAgent {
 }
 
 impl TestAgent {
-    /// Starts one that calls itself `name`.
+    /// Starts one that calls itself `name`, on a free port.
     pub async fn start(name: &str, more: &[&str]) -> Self {
-        let arguments = [&["--listen", "127.0.0.1:0", "--name", name], more].concat();
+        Self::start_at("127.0.0.1:0", name, more).await
+    }
+
+    /// Starts one at an address that is known before.
+    pub async fn start_at(listen: &str, name: &str, more: &[&str]) -> Self {
+        let arguments = [&["--listen", listen, "--name", name], more].concat();
         let mut program = Program::start("agent-under-test", &arguments, &[]);
         let address = program
             .line("the agent listens", |line| {

@@ -89,7 +89,7 @@ impl Peer {
                     error.code,
                     HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY | UNSUPPORTED_VERSION | METHOD_NOT_FOUND
                 );
-                status == StatusCode::BAD_REQUEST && !own
+                matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) && !own
             }
             Self::Handshaken { .. } | Self::Bare => {
                 status == StatusCode::BAD_REQUEST

@@ -1,0 +1,17 @@
+//! The mesh as a whole: real binaries over loopback, one module per behaviour.
+
+mod layering;
+
+mod durability;
+mod registry_health;
+mod registry_input;
+mod seed_document;
+
+mod breaker;
+mod eras;
+mod lifecycle;
+mod one_call;
+mod provider_killed;
+mod registry_killed;
+mod retries;
+mod sidecar_input;
