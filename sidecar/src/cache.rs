@@ -2,7 +2,7 @@
 //! refreshed with patience, and served stale while the registry is away.
 //!
 //! One question is asked once at a time, however many calls wait for its answer. While the registry is away a
-//! [`Gate`] lets one question through now and then; everybody else is served from memory without waiting.
+//! gate lets one question through now and then; everybody else is served from memory without waiting.
 
 use std::collections::HashMap;
 use std::hash::Hash;
