@@ -2,6 +2,8 @@
 
 pub mod story;
 
+pub mod troupe;
+
 pub mod cast;
 pub mod traffic;
 

@@ -3,6 +3,8 @@
 //! The agent is built on the official Rust SDK and knows nothing of the mesh: what works with it works with agents
 //! that never heard of us. [`demo`] runs it beside the real registry and sidecars.
 
+pub mod figures;
+
 pub mod demo;
 
 pub mod program;

@@ -38,9 +38,19 @@ impl Program {
     /// When it cannot be started.
     pub fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary(name));
-        command.args(arguments).envs(variables.iter().copied()).env_remove("RUST_LOG");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap_or_else(|fault| panic!("{name} cannot be started: {fault}"));
+        command.args(arguments).envs(variables.iter().copied());
+        Self::run(command)
+    }
+
+    /// Starts a command as it stands, such as a shell that sets a limit and then becomes one of the programs.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn run(mut command: Command) -> Self {
+        command.env_remove("RUST_LOG").kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            command.spawn().unwrap_or_else(|fault| panic!("{command:?} cannot be started: {fault}"));
         let lines = Arc::new(Mutex::new(Vec::new()));
         tokio::spawn(collect(child.stdout.take(), Arc::clone(&lines)));
         tokio::spawn(collect(child.stderr.take(), Arc::clone(&lines)));

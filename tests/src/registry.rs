@@ -10,6 +10,9 @@ use crate::program::Program;
 /// The log line with which a registry says where it is.
 const LISTENING: &str = "mesh-registry is listening";
 
+/// The registry as a program.
+pub const BINARY: &str = "registry-under-test";
+
 /// A running registry.
 #[derive(Debug)]
 pub struct TestRegistry {
@@ -28,7 +31,11 @@ impl TestRegistry {
     /// Starts one with this address, store and settings.
     pub async fn start(listen: &str, store: &str, more: &[&str]) -> Self {
         let arguments = [&["--listen", listen, "--store", store], more].concat();
-        let mut program = Program::start("registry-under-test", &arguments, &[]);
+        Self::of(Program::start(BINARY, &arguments, &[])).await
+    }
+
+    /// A registry that was started in another way; waits until it listens.
+    pub async fn of(mut program: Program) -> Self {
         let address = program.address(LISTENING).await;
         Self { program, address }
     }
@@ -52,6 +59,11 @@ impl TestRegistry {
     /// When it does not answer.
     pub async fn post(&self, target: &str, body: &Value) -> Answer {
         exchange::post(self.address, target, body).await.expect("the registry answers")
+    }
+
+    /// Whether it is alive and nothing in it has panicked.
+    pub async fn is_well(&self) -> bool {
+        self.get("/livez").await.status == 200 && !self.program.printed().contains("panicked")
     }
 
     /// The status of an agent, empty when it is unknown.

@@ -1,8 +1,9 @@
 //! The processes of the demo: each part is the demo's own executable under another name.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -11,6 +12,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+use crate::program;
 
 /// Time for a part to say where it listens.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -55,9 +58,23 @@ impl Part {
         }
     }
 
-    /// The part of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|part| part.name() == name)
+    }
+
+    /// Plays the part if the first of `arguments` names one: so one executable is all programs of the mesh.
+    ///
+    /// # Errors
+    /// The arguments, when they name no part.
+    pub fn play(mut arguments: Vec<OsString>) -> Result<ExitCode, Vec<OsString>> {
+        let part = arguments.get(1).and_then(|name| Self::from_name(name.to_str()?));
+        let Some(part) = part else { return Err(arguments) };
+        arguments.remove(0);
+        Ok(match part {
+            Self::Registry => mesh_registry::program::main(arguments),
+            Self::Sidecar => mesh_sidecar::program::main(arguments),
+            Self::Agent => program::main(arguments),
+        })
     }
 
     /// Starts the part; its log lines go to `said` under `name`.

@@ -8,10 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// Callers at work at the same time.
-const CALLERS: usize = 4;
-/// Pause between two calls of one caller, so that a person can watch.
-const PAUSE: Duration = Duration::from_millis(15);
+/// Time between two looks at how the calls come along.
+const LOOK: Duration = Duration::from_millis(50);
 /// What is summarized.
 const TEXT: &str = "Agents find each other through the mesh. The mesh picks a healthy provider for every call. \
                     When a provider dies, the mesh calls another one. Nobody writes retry loops any more.";
@@ -64,24 +62,25 @@ impl Traffic {
         outcome
     }
 
-    /// Makes `calls` calls, several at a time, and shows how they come along.
-    pub async fn run(&self, calls: usize, show: impl Fn(&Tally)) {
-        let mut callers = JoinSet::new();
-        for caller in 0..CALLERS {
+    /// Makes `calls` calls, `callers` at a time with a pause between them, and shows how they come along.
+    pub async fn run(&self, calls: usize, callers: usize, pause: Duration, show: impl Fn(&Tally)) {
+        let mut at_work = JoinSet::new();
+        for caller in 0..callers {
             let this = self.clone();
-            let share = (caller..calls).step_by(CALLERS).count();
-            callers.spawn(async move {
+            let share = (caller..calls).step_by(callers).count();
+            at_work.spawn(async move {
                 for _ in 0..share {
+                    // The tally keeps what came of it.
                     let _ = this.call().await;
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(pause).await;
                 }
             });
         }
-        let mut ticks = tokio::time::interval(PAUSE);
-        while !callers.is_empty() {
+        let mut looks = tokio::time::interval(LOOK);
+        while !at_work.is_empty() {
             tokio::select! {
-                _ = callers.join_next() => {}
-                _ = ticks.tick() => show(&self.tally()),
+                _ = at_work.join_next() => {}
+                _ = looks.tick() => show(&self.tally()),
             }
         }
     }

@@ -1,1 +1,8 @@
-//! Being written.
+//! What was acknowledged survives: kill -9, a full disk, a second process on the same directory; and a damaged file is
+//! reported instead of replaced.
+
+mod disk;
+mod kill;
+mod open;
+
+mod directory;

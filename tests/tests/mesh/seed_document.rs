@@ -117,7 +117,9 @@ async fn every_query_of_the_guide_finds_whom_it_asks_for_and_nobody_else() {
     ] {
         guide.finds_agents(title, &[DOCUMENTED]).await;
     }
-    for title in ["capability search", "fuzzy capability", "complex query", "load balancing", "service client"] {
+    for title in
+        ["capability search", "fuzzy capability", "complex query", "load balancing", "service client"]
+    {
         guide.finds_capabilities(title, &[DOCUMENTED]).await;
     }
     guide.finds_agents("another label", &[OTHER]).await;
@@ -141,10 +143,7 @@ async fn the_stdio_agent_of_the_guide_takes_over_its_id_and_answers_to_its_own_v
 #[tokio::test]
 async fn the_errors_of_the_guide_are_word_for_word() {
     let guide = Reader::start().await;
-    assert_eq!(
-        guide.send("an agent that is not there", 404).await["detail"],
-        "Agent my-agent-001 not found"
-    );
+    assert_eq!(guide.send("an agent that is not there", 404).await["detail"], "Agent my-agent-001 not found");
     let refused = guide.send("a registration without an id", 400).await;
     assert_eq!(refused["status"], "error");
     assert_eq!(refused["error"], "Validation failed: 'id' field is required");
