@@ -38,6 +38,9 @@ pub enum AttemptError {
         /// When it wants to be asked again.
         retry_after: Option<Duration>,
     },
+    /// The peer is somewhere else. Following it could lead a call out of the mesh.
+    #[error("the provider redirects to {0}: give that address as its endpoint, redirects are not followed")]
+    Redirected(String),
     /// The peer answered with an HTTP error.
     #[error("the provider answered {status}{}", excerpt(.body))]
     Status {
@@ -155,7 +158,7 @@ impl AttemptError {
             Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unsent(_) | Self::Handshake(_) => {
                 Reached::Nobody
             }
-            Self::Busy { .. } => Reached::Refusal,
+            Self::Busy { .. } | Self::Redirected(_) => Reached::Refusal,
             Self::Broken(_)
             | Self::Status { .. }
             | Self::Protocol(_)
@@ -173,7 +176,7 @@ impl AttemptError {
             | Self::Broken(_)
             | Self::TimedOut => Some(Evidence::Hard),
             Self::Handshake(cause) => cause.evidence(),
-            Self::Status { .. } | Self::Protocol(_) => Some(Evidence::Soft),
+            Self::Status { .. } | Self::Redirected(_) | Self::Protocol(_) => Some(Evidence::Soft),
             Self::Busy { .. } | Self::TooLarge(_) => None,
         }
     }
@@ -187,6 +190,7 @@ impl AttemptError {
             Self::Broken(_) => "broken",
             Self::Handshake(_) => "handshake",
             Self::Busy { .. } => "busy",
+            Self::Redirected(_) => "redirected",
             Self::Status { .. } => "status",
             Self::Protocol(_) => "protocol",
             Self::TooLarge(_) => "too_large",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, RETRY_AFTER, USER_AGENT};
+use http::header::{HOST, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -102,27 +102,18 @@ async fn shake_hands(endpoint: &Endpoint) -> Result<Peer, AttemptError> {
 /// A request of the handshake. An answer that is no MCP at all is an answer too: an older server's refusal.
 async fn ask(endpoint: &Endpoint, request: Post) -> Result<Heard, AttemptError> {
     let (head, body, connection) = exchange(endpoint, request).await?;
-    match head.status {
-        StatusCode::TOO_MANY_REQUESTS => Err(busy(&head)),
-        status if status.is_server_error() => Err(refusal(head, body).await),
-        _ => match read(&head, body, connection).await {
-            Ok(message) => Ok(Heard { head, message }),
-            Err(AttemptError::Protocol(AnswerError::ContentType(_) | AnswerError::NotJsonRpc(_))) => {
-                Ok(Heard { head, message: None })
-            }
-            Err(fault) => Err(fault),
-        },
+    match read(&head, body, connection).await {
+        Ok(message) => Ok(Heard { head, message }),
+        Err(AttemptError::Protocol(AnswerError::ContentType(_) | AnswerError::NotJsonRpc(_))) => {
+            Ok(Heard { head, message: None })
+        }
+        Err(fault) => Err(fault),
     }
 }
 
-/// The request itself. Errors of HTTP without a JSON-RPC message in them are errors of the attempt.
+/// The call itself. Refusals of HTTP without a JSON-RPC message in them are errors of the attempt.
 async fn post(endpoint: &Endpoint, request: Post) -> Result<Heard, AttemptError> {
     let (head, body, connection) = exchange(endpoint, request).await?;
-    match head.status {
-        StatusCode::TOO_MANY_REQUESTS => return Err(busy(&head)),
-        status if status.is_server_error() => return Err(refusal(head, body).await),
-        _ => {}
-    }
     match read(&head, body, connection).await {
         Ok(message) => Ok(Heard { head, message }),
         Err(AttemptError::Protocol(_)) if head.status.is_client_error() => Ok(Heard { head, message: None }),
@@ -139,6 +130,7 @@ fn answer(heard: Heard) -> Result<Answer, AttemptError> {
     }
 }
 
+/// One HTTP exchange; what is no answer to the request but a refusal of HTTP is an error.
 async fn exchange(
     endpoint: &Endpoint,
     post: Post,
@@ -154,7 +146,13 @@ async fn exchange(
     request
         .headers_mut()
         .insert(USER_AGENT, HeaderValue::from_static(concat!("mesh-sidecar/", env!("CARGO_PKG_VERSION"))));
-    endpoint.pool.send(request).await.map(|exchange| exchange.into_parts())
+    let (head, body, connection) = endpoint.pool.send(request).await?.into_parts();
+    match head.status {
+        StatusCode::TOO_MANY_REQUESTS => Err(busy(&head)),
+        status if status.is_redirection() => Err(redirected(&head)),
+        status if status.is_server_error() => Err(refusal(head, body).await),
+        _ => Ok((head, body, connection)),
+    }
 }
 
 /// Reads the answer; gives the connection back when its body has ended.
@@ -198,6 +196,12 @@ async fn end_of_stream(mut body: Incoming, connection: Connection) {
 fn busy(head: &http::response::Parts) -> AttemptError {
     let seconds = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     AttemptError::Busy { retry_after: seconds.map(Duration::from_secs) }
+}
+
+fn redirected(head: &http::response::Parts) -> AttemptError {
+    let location =
+        head.headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    AttemptError::Redirected(location.unwrap_or_else(|| "an address that it does not name".to_owned()))
 }
 
 /// An HTTP error with the beginning of what it said.

@@ -8,16 +8,18 @@ pub mod route;
 pub mod page;
 pub mod query;
 
-pub mod agent;
 pub mod heartbeat;
+
+pub mod agent;
 
 pub mod capability;
 pub mod health;
 pub mod selector;
 pub mod version;
 
-pub mod document;
 pub mod endpoint;
 pub mod label;
+
+pub mod document;
 
 pub mod error;

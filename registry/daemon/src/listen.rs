@@ -1,8 +1,11 @@
 //! The listening side of both binaries: accepts connections, serves HTTP/1.1 and h2c on the same port, drains.
 
 use std::error::Error;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -67,13 +70,10 @@ impl Listener {
             };
             match stream {
                 Ok((stream, _)) => {
-                    let connection = server.serve_connection(prepare(stream), service.clone()).into_owned();
-                    let connection = open.watch(connection);
-                    tokio::spawn(async move {
-                        if let Err(fault) = connection.await {
-                            tracing::debug!(fault = %fault, "a connection ended early");
-                        }
-                    });
+                    let service = Attentive { service: service.clone(), heard: Arc::default() };
+                    let heard = Arc::clone(&service.heard);
+                    let connection = server.serve_connection(prepare(stream), service).into_owned();
+                    tokio::spawn(converse(open.watch(connection), heard));
                 }
                 Err(fault) => {
                     tracing::warn!(%fault, "a connection could not be accepted");
@@ -85,6 +85,23 @@ impl Listener {
         if tokio::time::timeout(drain, open.shutdown()).await.is_err() {
             tracing::warn!(drain_s = drain.as_secs_f64(), "open connections were cut after the drain time");
         }
+    }
+}
+
+/// Serves one connection to its end, unless no request comes in time: hyper's own limit begins with the first bytes of
+/// an HTTP/1 head, so it does not end a connection that sends nothing, or only the opening of HTTP/2.
+async fn converse(connection: impl Future<Output = Result<(), BoxError>>, heard: Arc<AtomicBool>) {
+    let silence = async {
+        tokio::time::sleep(HEAD_TIMEOUT).await;
+        if heard.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = connection => if let Err(fault) = ended {
+            tracing::debug!(%fault, "a connection ended early");
+        },
+        () = silence => tracing::debug!("a connection that sent no request was closed"),
     }
 }
 
@@ -101,6 +118,24 @@ fn prepare(stream: TcpStream) -> TokioIo<EscapedTargets<TcpStream>> {
         tracing::debug!(%fault, "a connection keeps Nagle's algorithm");
     }
     TokioIo::new(EscapedTargets::new(stream))
+}
+
+/// A service that notes whether it has been called.
+#[derive(Debug, Clone)]
+struct Attentive<S> {
+    service: S,
+    heard: Arc<AtomicBool>,
+}
+
+impl<R, S: Service<R>> Service<R> for Attentive<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, request: R) -> Self::Future {
+        self.heard.store(true, Ordering::Relaxed);
+        self.service.call(request)
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::error::Error;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
@@ -24,6 +25,9 @@ pub(super) enum ApiError {
     /// The body or the path cannot be read.
     #[error("{0}")]
     Malformed(String),
+    /// The body does not arrive.
+    #[error("the body did not arrive within {} s", .0.as_secs_f64())]
+    BodyTimedOut(Duration),
     /// The body is too large.
     #[error("the body is larger than {0} bytes")]
     PayloadTooLarge(usize),
@@ -58,6 +62,7 @@ impl ApiError {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, Code::MalformedBody),
+            Self::BodyTimedOut(_) => (StatusCode::REQUEST_TIMEOUT, Code::MalformedBody),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::UnsupportedMediaType),
             Self::RouteNotFound(_) => (StatusCode::NOT_FOUND, Code::RouteNotFound),

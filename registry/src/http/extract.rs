@@ -1,6 +1,8 @@
 //! Reads bodies and paths of requests. Whatever is wrong with them is said in words.
 
-use axum::body::{Body, Bytes};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
@@ -9,6 +11,10 @@ use serde_json::Value;
 
 use super::error::ApiError;
 use super::state::Api;
+
+/// Time a client has for sending a body, the same as for a request head: a client that stops half way must not hold a
+/// connection for ever.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A body that is JSON of any kind.
 pub(super) struct Document(pub(super) Value);
@@ -75,8 +81,13 @@ fn check_media_type(request: &Request) -> Result<(), ApiError> {
     }
 }
 
+/// A body that says itself that it is too large is refused before it is sent.
 async fn collect(body: Body, max: usize) -> Result<Bytes, ApiError> {
-    match Limited::new(body, max).collect().await {
+    if usize::try_from(body.size_hint().lower()).map_or(true, |announced| announced > max) {
+        return Err(ApiError::PayloadTooLarge(max));
+    }
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, max).collect()).await;
+    match collected.map_err(|_| ApiError::BodyTimedOut(BODY_TIMEOUT))? {
         Ok(body) => Ok(body.to_bytes()),
         Err(fault) if fault.is::<LengthLimitError>() => Err(ApiError::PayloadTooLarge(max)),
         Err(fault) => Err(ApiError::Malformed(format!("the body ended early: {fault}"))),

@@ -1,6 +1,8 @@
 //! Requests that cannot be carried out are told so in words, in one shape, and never by a crash.
 
-use axum::body::Body;
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
 use axum::http::Request;
 use mesh_registry::config::Config;
 use serde_json::json;
@@ -75,6 +77,15 @@ async fn a_body_that_is_too_large_is_refused() {
     let document = json!({"id": "a", "endpoint": "http://h:1/", "config": {"x": "y".repeat(1_000)}});
     let message = registry.post("/agents", &document).await.error(413, "payload_too_large");
     assert!(message.contains("1000 bytes"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_comes_is_waited_for_only_so_long() {
+    let registry = TestRegistry::start().await;
+    let silence = Body::from_stream(futures_util::stream::pending::<Result<Bytes, Infallible>>());
+    let answer = post_raw(&registry, "/agents", "application/json", silence).await;
+    assert!(answer.error(408, "malformed_body").contains("within 10 s"));
+    assert_eq!(registry.get("/agents").await.ok()["total"], 0);
 }
 
 #[tokio::test]

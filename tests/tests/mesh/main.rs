@@ -1,5 +1,7 @@
 //! The mesh as a whole: real binaries over loopback, one module per behaviour.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod layering;
 
 mod durability;

@@ -58,10 +58,10 @@ impl Writer {
     async fn turn(&self, id: &str, turn: usize, fate: &mut Fate) -> io::Result<()> {
         self.put(id, "first", fate).await?;
         fate.may_be_gone = false;
-        if turn % 2 == 0 {
+        if turn.is_multiple_of(2) {
             self.put(id, "second", fate).await?;
         }
-        if turn % 3 == 0 {
+        if turn.is_multiple_of(3) {
             fate.may_be_gone = true;
             let target = format!("/agents/{id}");
             let answer = exchange::send(self.address, "DELETE", &target, &[], b"").await?;
