@@ -123,7 +123,13 @@ impl Outbound {
                 Err(fault) => fault,
             };
             failed.push(report(provider, &fault, began.elapsed()));
-            match self.decide(call, provider, &fault, failed.len(), deadline) {
+            let policy = Policy {
+                max_retries: self.limits.max_retries,
+                safe: call.is_safe_to_repeat || provider.is_safe_to_repeat,
+                has_alternative: found.value.list.len() > failed.len(),
+                deadline,
+            };
+            match self.decide(call, provider, &fault, failed.len(), policy) {
                 Decision::Retry(pause) => sleep(pause).await,
                 Decision::Stop(denied) => return Err(self.give_up(call, provider, fault, denied)),
             }
@@ -165,13 +171,8 @@ impl Outbound {
         provider: &Provider,
         fault: &AttemptError,
         attempts: usize,
-        deadline: Instant,
+        policy: Policy,
     ) -> Decision {
-        let policy = Policy {
-            max_retries: self.limits.max_retries,
-            safe: call.is_safe_to_repeat || provider.is_safe_to_repeat,
-            deadline,
-        };
         let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
         let decision = self.with_budget(call, |budget| {
             policy.decide(attempts, fault.reached(), budget, Instant::now(), &mut rand::rng())

@@ -26,6 +26,8 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 const FORGOTTEN_JITTER: Duration = Duration::from_secs(2);
 /// Heartbeats keep this much distance from the exact interval, so that a fleet spreads out.
 const HEARTBEAT_JITTER: f64 = 0.1;
+/// Longest pause that a registry can ask for, whatever it says: an agent that is not heard for longer is forgotten.
+const LONGEST_WISH: Duration = Duration::from_secs(3_600);
 /// Time for taking our agent out at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -153,7 +155,7 @@ impl Registrar {
         }
         let spread = rand::rng().random_range(1.0 - HEARTBEAT_JITTER..1.0 + HEARTBEAT_JITTER);
         let interval = Duration::try_from_secs_f64(answer.next_heartbeat_in * spread);
-        Ok(interval.unwrap_or(PAUSES.1).max(PAUSES.0 / 10))
+        Ok(interval.unwrap_or(PAUSES.1).clamp(PAUSES.0 / 10, LONGEST_WISH))
     }
 
     fn pause_after(&mut self, fault: &ClientError) -> Duration {
@@ -164,7 +166,8 @@ impl Registrar {
         }
         if fault.is_outage() {
             tracing::warn!(agent.id = id, reason, is_registered, "the registry is away; calls go on");
-            return fault.retry_after().unwrap_or_default().max(self.backoff.pause(&mut rand::rng()));
+            let wish = fault.retry_after().unwrap_or_default().min(LONGEST_WISH);
+            return wish.max(self.backoff.pause(&mut rand::rng()));
         }
         tracing::error!(agent.id = id, reason, "the registry refuses our agent; see to its manifest");
         REFUSED_PAUSE

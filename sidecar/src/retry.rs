@@ -62,6 +62,8 @@ pub struct Policy {
     pub max_retries: u32,
     /// Whether executing the call twice is as good as once.
     pub safe: bool,
+    /// Whether there is another provider that this call has not tried.
+    pub has_alternative: bool,
     /// When the call must be over.
     pub deadline: Instant,
 }
@@ -122,7 +124,7 @@ impl Policy {
         if attempt > self.max_retries {
             return Decision::Stop(Denied::Attempts);
         }
-        let pause = pause(attempt, reached, rng);
+        let pause = self.pause(attempt, reached, rng);
         if now + pause >= self.deadline {
             return Decision::Stop(Denied::Deadline);
         }
@@ -131,15 +133,14 @@ impl Policy {
         }
         Decision::Retry(pause)
     }
-}
 
-/// Full jitter for what reached a peer, so that it is not hit again at once; nothing for what never left.
-fn pause(attempt: u32, reached: Reached, rng: &mut impl Rng) -> Duration {
-    let longest = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(8)).min(LONGEST_PAUSE);
-    let jittered = longest.mul_f64(rng.random_range(0.0..1.0));
-    match reached {
-        Reached::Nobody => Duration::ZERO,
-        Reached::Refusal | Reached::Peer => jittered,
+    /// Full jitter, so that a peer is not hit again at once; nothing where another one takes over what never left.
+    fn pause(&self, attempt: u32, reached: Reached, rng: &mut impl Rng) -> Duration {
+        if reached == Reached::Nobody && self.has_alternative {
+            return Duration::ZERO;
+        }
+        let longest = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(8)).min(LONGEST_PAUSE);
+        longest.mul_f64(rng.random_range(0.0..1.0))
     }
 }
 
@@ -185,7 +186,8 @@ mod tests {
 
     fn decide(safe: bool, attempt: u32, reached: Reached, budget: &mut Budget) -> Decision {
         let now = Instant::now();
-        let policy = Policy { max_retries: 2, safe, deadline: now + Duration::from_secs(1) };
+        let policy =
+            Policy { max_retries: 2, safe, has_alternative: true, deadline: now + Duration::from_secs(1) };
         policy.decide(attempt, reached, budget, now, &mut SmallRng::seed_from_u64(1))
     }
 
@@ -205,9 +207,22 @@ mod tests {
     fn attempts_and_time_are_limited() {
         assert_eq!(decide(true, 3, Reached::Nobody, &mut full()), Decision::Stop(Denied::Attempts));
         let now = Instant::now();
-        let late = Policy { max_retries: 2, safe: true, deadline: now };
+        let late = Policy { max_retries: 2, safe: true, has_alternative: true, deadline: now };
         let decision = late.decide(1, Reached::Peer, &mut full(), now, &mut SmallRng::seed_from_u64(1));
         assert_eq!(decision, Decision::Stop(Denied::Deadline));
+    }
+
+    #[test]
+    fn the_only_provider_is_given_a_moment_before_it_is_tried_again() {
+        let now = Instant::now();
+        let alone = Policy {
+            max_retries: 2,
+            safe: true,
+            has_alternative: false,
+            deadline: now + Duration::from_secs(1),
+        };
+        let decision = alone.decide(1, Reached::Nobody, &mut full(), now, &mut SmallRng::seed_from_u64(1));
+        assert!(matches!(decision, Decision::Retry(pause) if pause > Duration::ZERO && pause < FIRST_PAUSE));
     }
 
     #[test]

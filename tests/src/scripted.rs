@@ -257,7 +257,10 @@ fn reply(status: StatusCode, body: String) -> Reply {
 }
 
 fn typed(status: StatusCode, media_type: &str, body: String) -> Reply {
-    let response = Response::builder().status(status).header("content-type", media_type);
+    let mut response = Response::builder().status(status).header("content-type", media_type);
+    if status.is_redirection() {
+        response = response.header("location", "/mcp/");
+    }
     response.body(Full::new(Bytes::from(body))).expect("a response of known parts")
 }
 

@@ -2,7 +2,7 @@
 //! JSON and with event streams; and they are found again when they come back as something else.
 
 use mesh_tests::registry::TestRegistry;
-use mesh_tests::scripted::{ScriptedAgent, Speech};
+use mesh_tests::scripted::{Act, ScriptedAgent, Speech};
 use mesh_tests::sidecar::{TestSidecar, manifest};
 use serde_json::json;
 
@@ -84,4 +84,18 @@ async fn arguments_and_results_pass_byte_for_byte() {
         mesh_tests::exchange::send(mesh.caller.address, "POST", "/call/work", &[], arguments).await.unwrap();
     assert_eq!(answer.json()["structuredContent"]["arguments"]["a"], json!([100.0, {"unknown": null}]));
     assert!(answer.text().contains(r#""z""#) && answer.status == 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_says_what_to_do() {
+    let agent = ScriptedAgent::start("a", Speech::Bare).await;
+    let mesh = mesh(&agent).await;
+    agent.always(Act::Refuse(307));
+    let answer = mesh.caller.call("work", &json!({})).await;
+    assert_eq!((answer.status, answer.json()["retryable"].as_bool()), (502, Some(true)), "{}", answer.text());
+    assert!(
+        answer.text().contains("redirects to /mcp/: give that address as its endpoint"),
+        "{}",
+        answer.text()
+    );
 }
