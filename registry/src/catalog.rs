@@ -1,179 +1,318 @@
 //! Everything the registry knows, in memory: what answers every read.
 //!
-//! The change feed writes it, from the store's change stream and from nothing else. Heartbeats go to the vitals of a
-//! record and leave the catalog itself alone. No clock and no I/O: moments come in as arguments.
+//! The change feed writes it, from the store's change stream and from nothing else; beside it, a change of status is
+//! listed when it is noticed. A heartbeat touches the vitals of one record and leaves all of this alone, unless it
+//! changes a status. No clock and no I/O: moments come in as arguments.
 
 pub mod census;
+
+pub mod answers;
+pub mod expiry;
+pub mod progress;
+pub mod unflushed;
+pub mod watcher;
+
+pub mod known;
+
+pub mod history;
+pub mod listing;
 
 pub mod page;
 pub mod query;
 
 pub mod hit;
-pub mod wanted;
 
-pub mod fuzzy;
+pub mod ranked;
+
+pub mod conditions;
+pub mod seats;
+
+pub mod event;
+pub mod index;
+pub mod matcher;
+pub mod order;
+pub mod rows;
+
+pub mod arrival;
+pub mod render;
+
 pub mod record;
 
+pub mod layout;
 pub mod vitals;
 
-use std::collections::BTreeMap;
+pub mod terms;
+pub mod versions;
+
+pub mod fuzzy;
+pub mod interned;
+
+pub mod posting;
+pub mod shapes;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use mesh_api::error::Fault;
+use mesh_api::heartbeat::Heartbeat;
 use mesh_api::query::{AgentQuery, CapabilityQuery};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::answers::Answers;
+use self::arrival::{Arrival, Unreadable};
 use self::census::Census;
+use self::expiry::Expiry;
+use self::history::{Gone, History};
+use self::hit::Hit;
+use self::known::{Known, Noticed};
+use self::listing::{Listing, Rows};
 use self::page::Page;
+use self::progress::Progress;
+use self::query::Kind;
 use self::record::Record;
-use self::vitals::Vitals;
+use self::seats::{Seated, Seats};
+use self::unflushed::Unflushed;
+use self::watcher::{Filter, Watcher};
 use crate::health::{AgentTypes, Vantage};
-use crate::preservation::Freeze;
-use crate::store::change::{Beat, Changed, Event, Snapshot, Stored};
+use crate::moment::Moment;
+use crate::store::change::{Changed, Event, Snapshot, Stored};
 
 /// Time until a registry that started empty may believe that it has heard everybody: one default health interval.
 const WARM_UP: Duration = Duration::from_secs(30);
+/// Most changes of status that are listed before readers get their turn.
+const NOTICED_AT_ONCE: usize = 64;
 
 /// Everything the registry knows.
 #[derive(Debug)]
 pub struct Catalog {
     known: RwLock<Known>,
-    expiry: RwLock<Expiry>,
-    /// The revision that has been applied, `None` when no more will be; wakes those who wait for their change to show.
-    applied: watch::Sender<Option<u64>>,
+    /// Grows with everything that a list of capabilities shows.
+    edition: AtomicU64,
+    answers: Answers,
+    history: Arc<History>,
     types: AgentTypes,
+    /// How far the change stream has been applied.
+    pub progress: Progress,
+    /// How far expiry has come.
+    pub expiry: Expiry,
+    /// Whose latest heartbeat the store has not been told.
+    pub unflushed: Unflushed,
 }
 
-#[derive(Debug)]
-struct Known {
-    records: BTreeMap<String, Arc<Record>>,
-    revision: u64,
-    warm_at: Instant,
-}
-
-/// How far expiry has come, as the sweeper last said.
+/// What the catalog keeps, and how much of it.
 #[derive(Debug, Clone, Copy)]
-struct Expiry {
-    horizon: Instant,
-    freeze: Option<Freeze>,
+pub struct Keeping {
+    /// Most answers that are kept to be given again.
+    pub answers: usize,
+    /// Most changes that are kept for watchers.
+    pub changes: usize,
+    /// How long agents are kept that have expired.
+    pub retention: Duration,
 }
-
-/// The change stream has ended: what is waited for will not show any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the catalog gets no changes any more")]
-pub struct Abandoned;
 
 impl Catalog {
     /// An empty catalog; agents get their thresholds from `types`.
-    pub fn new(types: AgentTypes, now: Instant) -> Self {
-        let known = Known { records: BTreeMap::new(), revision: 0, warm_at: now + WARM_UP };
-        let expiry = Expiry { horizon: now, freeze: None };
+    pub fn new(types: AgentTypes, keeping: Keeping, now: Instant) -> Self {
+        let history = Arc::new(History::new(keeping.changes));
+        let known = Known::nobody(Arc::clone(&history), keeping.retention, now + WARM_UP, now);
         Self {
             known: RwLock::new(known),
-            expiry: RwLock::new(expiry),
-            applied: watch::Sender::new(Some(0)),
+            edition: AtomicU64::new(0),
+            answers: Answers::new(keeping.answers),
+            history,
             types,
+            progress: Progress::default(),
+            expiry: Expiry::new(now),
+            unflushed: Unflushed::default(),
         }
     }
 
-    // === changes ===
+    // === changes of registrations ===
 
     /// Applies events of the store's change stream. Only the feed calls this.
-    pub fn apply(&self, events: Vec<Event>, now: Instant) {
-        let mut known = self.write();
-        for event in events {
-            match event {
-                Event::Snapshot(snapshot) => known.replace(snapshot, &self.types, now),
-                Event::Changed(Changed::Put(stored)) => known.put(stored, &BTreeMap::new(), &self.types, now),
-                Event::Changed(Changed::Removed { id, revision }) => known.remove(&id, revision),
-            }
-        }
-        let revision = known.revision;
-        drop(known);
-        self.applied.send_replace(Some(revision));
-    }
-
-    /// No more events will come. Only the feed calls this.
-    pub fn abandon(&self) {
-        self.applied.send_replace(None);
-    }
-
-    /// Waits until `revision` has been applied.
     ///
     /// # Errors
-    /// When the catalog is not fed any more.
-    pub async fn reached(&self, revision: u64) -> Result<(), Abandoned> {
-        let mut applied = self.applied.subscribe();
-        let reached = applied.wait_for(|applied| applied.is_none_or(|applied| applied >= revision)).await;
-        reached.ok().and_then(|applied| *applied).map(drop).ok_or(Abandoned)
+    /// When the store holds what is no registration. Everything else has been applied then.
+    pub fn apply(&self, events: Vec<Event>, now: Instant) -> Result<(), Unreadable> {
+        let mut outcome = Ok(());
+        for event in events {
+            let applied = match event {
+                Event::Snapshot(snapshot) => self.replace(snapshot, now),
+                Event::Changed(Changed::Put(stored)) => self.put(stored, now),
+                Event::Changed(Changed::Removed { id, revision }) => {
+                    self.change(|known| known.remove(&id, revision));
+                    Ok(())
+                }
+                Event::Changed(Changed::Noticed { revision }) => {
+                    self.write().announce(revision);
+                    Ok(())
+                }
+            };
+            outcome = outcome.and(applied);
+        }
+        self.progress.advance(self.revision());
+        outcome
     }
 
-    /// Takes over what the sweeper decided about expiry.
-    pub fn set_expiry(&self, horizon: Instant, freeze: Option<Freeze>) {
-        *self.expiry.write().unwrap_or_else(PoisonError::into_inner) = Expiry { horizon, freeze };
+    /// A store that had agents knows everybody there is.
+    fn replace(&self, snapshot: Snapshot, now: Instant) -> Result<(), Unreadable> {
+        let (mut seats, mut outcome, had_agents) = (Seats::new(now), Ok(()), !snapshot.agents.is_empty());
+        let from = self.expiry.vantage(now);
+        for stored in snapshot.agents {
+            let (known, beat) = (self.get(&stored.id), snapshot.beats.get(&*stored.id));
+            let known = known.as_ref().map(|seated| &*seated.record);
+            match Arrival::read(stored, known, beat, &self.types, from) {
+                Ok(Arrival { record, registration, status }) => seats.put(record, &registration, status),
+                Err(fault) => outcome = Err(fault),
+            }
+        }
+        self.change(|known| {
+            known.replace(seats, snapshot.revision);
+            if had_agents {
+                known.warm_at = now;
+            }
+        });
+        outcome
+    }
+
+    /// The registration is read before the lock is taken: only the feed changes who is there.
+    fn put(&self, stored: Arc<Stored>, now: Instant) -> Result<(), Unreadable> {
+        let (revision, known) = (stored.revision, self.get(&stored.id));
+        let known = known.as_ref().map(|seated| &*seated.record);
+        let arrival = Arrival::read(stored, known, None, &self.types, self.expiry.vantage(now));
+        self.change(|known| {
+            known.revision = revision;
+            arrival.map(|arrival| known.put(arrival))
+        })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+        let mut known = self.write();
+        let outcome = change(&mut known);
+        self.edition.fetch_add(1, Release);
+        outcome
+    }
+
+    // === signs of life and changes of status ===
+
+    /// Takes in a heartbeat and returns whom it is from; `None` when the agent is not known.
+    pub fn beat(&self, heartbeat: Heartbeat, now: Moment) -> Option<Arc<Record>> {
+        let Seated { record, status, .. } = self.get(&heartbeat.agent_id)?;
+        if record.vitals.beat(heartbeat, now) {
+            self.unflushed.push(Arc::clone(&record));
+        }
+        let from = self.expiry.vantage(now.instant);
+        if record.derived_status(from) != status {
+            self.notice(std::slice::from_ref(&record.stored.id), from);
+        }
+        Some(record)
+    }
+
+    /// Everybody whose status may have changed by itself.
+    pub fn due(&self, now: Instant) -> Vec<Seated> {
+        self.read().seats.due(now).cloned().collect()
+    }
+
+    /// Lists each of these agents under the status that follows from what is heard. Returns what has changed.
+    pub fn notice(&self, ids: &[Arc<str>], from: Vantage) -> Vec<Noticed> {
+        let mut changed = Vec::new();
+        for ids in ids.chunks(NOTICED_AT_ONCE) {
+            let (mut known, before) = (self.write(), changed.len());
+            changed.extend(ids.iter().filter_map(|id| known.notice(id, from)));
+            if changed.len() > before {
+                self.edition.fetch_add(1, Release);
+            }
+        }
+        changed
+    }
+
+    /// How many agents have neither expired nor gone offline.
+    pub fn living(&self) -> usize {
+        self.read().seats.living()
+    }
+
+    /// How many agents have a status that watchers have not been told.
+    pub fn unannounced(&self) -> usize {
+        self.read().unannounced()
     }
 
     // === answers ===
 
-    /// The record of `id`.
-    pub fn get(&self, id: &str) -> Option<Arc<Record>> {
-        self.read().records.get(id).cloned()
+    /// The agent `id`.
+    pub fn get(&self, id: &str) -> Option<Seated> {
+        self.read().seats.get(id).cloned()
     }
 
-    /// Every record, by id.
-    pub fn records(&self) -> Vec<Arc<Record>> {
-        self.read().records.values().cloned().collect()
-    }
-
-    /// The page of agents that `query` asks for, and the revision it was true at.
+    /// The agents that `query` asks for.
     ///
     /// # Errors
     /// When its `continue` is not ours.
-    pub fn agents(&self, query: &AgentQuery, now: Instant) -> Result<(Page, u64), Fault> {
-        let from = self.vantage(now);
+    pub fn agents(&self, query: &AgentQuery, now: Instant) -> Result<Listing, Fault> {
         let known = self.read();
-        let (hits, revision) = (query::agents(&known.records, query, from), known.revision);
+        let page = Page::cut(&known.seats, &query::agents(&known.seats, query), &query.paging)?;
+        let (revision, is_warm) = (known.revision, now >= known.warm_at);
         drop(known);
-        Ok((Page::cut(hits, &query.paging, query.fuzzy_match)?, revision))
+        Ok(Listing { rows: Arc::new(Rows::of(page, Kind::Agents)), revision, is_warm })
     }
 
-    /// The page of capabilities that `query` asks for, and the revision it was true at.
+    /// The capabilities that `query` asks for; `text` is the query as it was written.
     ///
     /// # Errors
     /// When its `continue` is not ours.
-    pub fn capabilities(&self, query: &CapabilityQuery, now: Instant) -> Result<(Page, u64), Fault> {
-        let from = self.vantage(now);
+    pub fn capabilities(&self, query: &CapabilityQuery, text: &str, now: Instant) -> Result<Listing, Fault> {
         let known = self.read();
-        let (hits, revision) = (query::capabilities(&known.records, query, from), known.revision);
+        let page = Page::cut(&known.seats, &query::capabilities(&known.seats, query), &query.paging)?;
+        let (revision, is_warm) = (known.revision, now >= known.warm_at);
+        let edition = self.edition.load(Acquire);
         drop(known);
-        Ok((Page::cut(hits, &query.paging, query.fuzzy_match)?, revision))
+        let rows = Arc::new(Rows::of(page, Kind::Capabilities));
+        self.answers.keep(text, edition, &rows);
+        Ok(Listing { rows, revision, is_warm })
+    }
+
+    /// The answer that was given to the capability query `text`, if it would be the same now.
+    pub fn answered(&self, text: &str, now: Instant) -> Option<Listing> {
+        let rows = self.answers.get(text, self.edition.load(Acquire))?;
+        let known = self.read();
+        Some(Listing { rows, revision: known.revision, is_warm: now >= known.warm_at })
+    }
+
+    /// Follows the agents that `filter` sees: from behind revision `from` on, or with all of them to begin with, which
+    /// are returned.
+    ///
+    /// # Errors
+    /// When changes behind `from` are not kept any more.
+    pub fn watch(&self, filter: Filter, from: Option<u64>) -> Result<(Vec<Hit>, Watcher), Gone> {
+        let known = self.read();
+        let watcher = |filter, place, from| Watcher::new(Arc::clone(&self.history), filter, place, from);
+        match from {
+            Some(from) => {
+                let place = self.history.after(from)?;
+                Ok((Vec::new(), watcher(filter, place, from)))
+            }
+            None => {
+                let (place, _) = self.history.end();
+                let hits = filter.seen(&known.seats);
+                Ok((hits, watcher(filter, place, known.revision)))
+            }
+        }
+    }
+
+    /// The newest revision that answers take into account.
+    pub fn revision(&self) -> u64 {
+        self.read().revision
     }
 
     /// Counts of everything.
-    pub fn census(&self, now: Instant) -> Census {
-        let from = self.vantage(now);
-        Census::of(self.read().records.values(), from)
-    }
-
-    /// From where statuses are looked at now.
-    pub fn vantage(&self, now: Instant) -> Vantage {
-        Vantage { now, horizon: self.expiry().horizon }
-    }
-
-    /// Why expiry stands still, if it does.
-    pub fn freeze(&self) -> Option<Freeze> {
-        self.expiry().freeze
+    pub fn census(&self) -> Census {
+        Census::of(self.read().seats.index())
     }
 
     /// Whether every agent there is has had the time to register.
     pub fn is_warm(&self, now: Instant) -> bool {
         now >= self.read().warm_at
-    }
-
-    fn expiry(&self) -> Expiry {
-        *self.expiry.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {
@@ -185,47 +324,9 @@ impl Catalog {
     }
 }
 
-// === impl Known ===
-
-impl Known {
-    /// A store that had agents knows everybody there is.
-    fn replace(&mut self, snapshot: Snapshot, types: &AgentTypes, now: Instant) {
-        if !snapshot.agents.is_empty() {
-            self.warm_at = now;
-        }
-        let before = std::mem::take(&mut self.records);
-        for stored in snapshot.agents {
-            if let Some(record) = before.get(&stored.registration.id) {
-                self.records.insert(stored.registration.id.clone(), Arc::clone(record));
-            }
-            self.put(stored, &snapshot.beats, types, now);
-        }
-        self.revision = snapshot.revision;
-    }
-
-    /// A registration of the same life keeps its vitals; a new life starts unheard, unless `beats` knows it.
-    fn put(&mut self, stored: Arc<Stored>, beats: &BTreeMap<String, Beat>, types: &AgentTypes, now: Instant) {
-        let id = stored.registration.id.clone();
-        let known = self.records.get(&id).filter(|record| record.stored.incarnation == stored.incarnation);
-        let beat = beats.get(&id).filter(|beat| beat.life == stored.incarnation);
-        let vitals = match (known, beat) {
-            (Some(record), _) => Arc::clone(&record.vitals),
-            (None, Some(beat)) => Arc::new(Vitals::restored(*beat, now)),
-            (None, None) => Arc::new(Vitals::unheard(now)),
-        };
-        self.revision = stored.revision;
-        let thresholds = types.thresholds(&stored.registration);
-        self.records.insert(id, Arc::new(Record { stored, thresholds, vitals }));
-    }
-
-    fn remove(&mut self, id: &str, revision: u64) {
-        self.records.remove(id);
-        self.revision = revision;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use jiff::Timestamp;
     use mesh_api::agent::Registration;
     use mesh_api::health::{Reported, Status};
@@ -233,13 +334,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::moment::Moment;
+    use crate::store::change::{Beat, Beats};
 
     fn stored(id: &str, revision: u64, incarnation: u64) -> Arc<Stored> {
         let registration = Registration::from_value(&json!({"id": id, "endpoint": "http://h:1/"})).unwrap().0;
         let time = Timestamp::UNIX_EPOCH;
         Arc::new(Stored {
-            registration,
+            id: id.into(),
+            document: serde_json::to_string(&registration).unwrap().into(),
             created_at: time,
             updated_at: time,
             owner: None,
@@ -252,30 +354,33 @@ mod tests {
         Event::Changed(Changed::Put(stored))
     }
 
-    fn snapshot(revision: u64, agents: Vec<Arc<Stored>>, beats: BTreeMap<String, Beat>) -> Vec<Event> {
+    fn snapshot(revision: u64, agents: Vec<Arc<Stored>>, beats: Beats) -> Vec<Event> {
         vec![Event::Snapshot(Snapshot { revision, agents, beats })]
     }
 
     fn fed(events: Vec<Event>) -> (Catalog, Instant) {
         let now = Instant::now();
-        let catalog = Catalog::new(AgentTypes::default(), now);
-        catalog.apply(events, now);
+        let keeping = Keeping { answers: 10, changes: 10, retention: Duration::from_secs(60) };
+        let catalog = Catalog::new(AgentTypes::default(), keeping, now);
+        catalog.apply(events, now).unwrap();
         (catalog, now)
     }
 
     fn status(catalog: &Catalog, id: &str, now: Instant) -> Status {
-        catalog.get(id).unwrap().status(catalog.vantage(now))
+        let seated = catalog.get(id).unwrap();
+        assert_eq!(seated.status, seated.record.derived_status(catalog.expiry.vantage(now)));
+        seated.status
     }
 
     fn beat(catalog: &Catalog, id: &str) {
         let heartbeat = Heartbeat::from_value(&json!({"agent_id": id})).unwrap();
-        catalog.get(id).unwrap().vitals.beat(heartbeat, Moment::now());
+        catalog.beat(heartbeat, Moment::now()).unwrap();
     }
 
     #[test]
     fn a_flushed_heartbeat_counts_only_for_the_life_that_sent_it() {
         let beat = Beat { at: 1_000, life: 1, reported: Reported::Healthy };
-        let beats = BTreeMap::from(["same", "later"].map(|id| (id.to_owned(), beat)));
+        let beats = Beats::from(["same", "later"].map(|id| (id.to_owned(), beat)));
         let (catalog, now) = fed(snapshot(2, vec![stored("same", 1, 1), stored("later", 2, 2)], beats));
         assert_eq!(
             (status(&catalog, "same", now), status(&catalog, "later", now)),
@@ -287,9 +392,9 @@ mod tests {
     fn a_change_of_the_registration_keeps_what_was_heard_and_a_new_life_does_not() {
         let (catalog, now) = fed(vec![put(stored("a", 1, 1))]);
         beat(&catalog, "a");
-        catalog.apply(vec![put(stored("a", 2, 1))], now);
+        catalog.apply(vec![put(stored("a", 2, 1))], now).unwrap();
         assert_eq!(status(&catalog, "a", now), Status::Healthy);
-        catalog.apply(vec![put(stored("a", 3, 3))], now);
+        catalog.apply(vec![put(stored("a", 3, 3))], now).unwrap();
         assert_eq!(status(&catalog, "a", now), Status::Pending);
     }
 
@@ -297,27 +402,75 @@ mod tests {
     fn a_snapshot_after_a_gap_replaces_everything_but_what_was_heard() {
         let (catalog, now) = fed(vec![put(stored("kept", 1, 1)), put(stored("lost", 2, 2))]);
         beat(&catalog, "kept");
-        catalog.apply(snapshot(9, vec![stored("kept", 1, 1), stored("new", 8, 8)], BTreeMap::new()), now);
-        let ids = catalog.records().iter().map(|record| record.registration().id.clone()).collect::<Vec<_>>();
-        assert_eq!((ids.join(" ").as_str(), status(&catalog, "kept", now)), ("kept new", Status::Healthy));
+        catalog
+            .apply(snapshot(9, vec![stored("kept", 1, 1), stored("new", 8, 8)], Beats::new()), now)
+            .unwrap();
+        let ids = ["kept", "lost", "new"].map(|id| catalog.get(id).is_some());
+        assert_eq!((ids, status(&catalog, "kept", now)), ([true, false, true], Status::Healthy));
     }
 
     #[tokio::test]
     async fn whoever_waits_for_a_revision_is_woken_by_it_or_by_the_end() {
         let (catalog, now) = fed(vec![put(stored("a", 4, 4))]);
-        assert_eq!(catalog.reached(4).await, Ok(()));
-        let (reached, ()) = tokio::join!(catalog.reached(5), async {
-            catalog.apply(vec![Event::Changed(Changed::Removed { id: "a".to_owned(), revision: 5 })], now);
+        assert_eq!(catalog.progress.reached(4).await, Ok(()));
+        let (reached, ()) = tokio::join!(catalog.progress.reached(5), async {
+            catalog
+                .apply(vec![Event::Changed(Changed::Removed { id: "a".into(), revision: 5 })], now)
+                .unwrap();
         });
         assert_eq!(reached, Ok(()));
-        let (reached, ()) = tokio::join!(catalog.reached(6), async { catalog.abandon() });
-        assert_eq!(reached, Err(Abandoned));
+        let (reached, ()) = tokio::join!(catalog.progress.reached(6), async { catalog.progress.abandon() });
+        assert_eq!(reached, Err(progress::Abandoned));
     }
 
     #[test]
     fn a_store_that_had_agents_is_warm_at_once() {
-        let (full, now) = fed(snapshot(1, vec![stored("a", 1, 1)], BTreeMap::new()));
-        let (empty, _) = fed(snapshot(0, Vec::new(), BTreeMap::new()));
+        let (full, now) = fed(snapshot(1, vec![stored("a", 1, 1)], Beats::new()));
+        let (empty, _) = fed(snapshot(0, Vec::new(), Beats::new()));
         assert!(full.is_warm(now) && !empty.is_warm(now) && empty.is_warm(now + WARM_UP * 2));
+    }
+
+    #[test]
+    fn a_heartbeat_that_changes_a_status_is_listed_at_once_and_announced_with_a_revision_of_its_own() {
+        let (catalog, now) = fed(vec![put(stored("a", 4, 4))]);
+        let (_, watcher) = catalog.watch(Filter::Agents(Box::default()), Some(4)).unwrap();
+        beat(&catalog, "a");
+        assert_eq!((status(&catalog, "a", now), catalog.unannounced()), (Status::Healthy, 1));
+        catalog.apply(vec![Event::Changed(Changed::Noticed { revision: 6 })], now).unwrap();
+        assert_eq!((catalog.revision(), catalog.unannounced()), (6, 0));
+        let told = told(watcher);
+        assert!(told.starts_with("event: MODIFIED\nid: 5\n") && told.contains("healthy"), "{told}");
+    }
+
+    #[test]
+    fn a_status_that_a_new_registration_has_shown_is_not_announced_again() {
+        let (catalog, now) = fed(vec![put(stored("a", 4, 4))]);
+        beat(&catalog, "a");
+        catalog.apply(vec![put(stored("a", 5, 4))], now).unwrap();
+        let (_, watcher) = catalog.watch(Filter::Agents(Box::default()), Some(5)).unwrap();
+        catalog
+            .apply(vec![Event::Changed(Changed::Noticed { revision: 6 }), put(stored("b", 7, 7))], now)
+            .unwrap();
+        assert!(told(watcher).starts_with("event: ADDED\nid: 7\n"));
+    }
+
+    /// What a watcher is told first.
+    fn told(mut watcher: Watcher) -> String {
+        watcher.next().now_or_never().unwrap().unwrap().concat()
+    }
+
+    #[test]
+    fn an_answer_is_given_again_until_something_changes_that_it_shows() {
+        let (catalog, now) = fed(vec![put(stored("a", 4, 4))]);
+        let query = CapabilityQuery::default();
+        let etag = catalog.capabilities(&query, "", now).unwrap().etag();
+        assert_eq!(catalog.answered("", now).unwrap().etag(), etag);
+        beat(&catalog, "a");
+        assert!(catalog.answered("", now).is_none(), "the status has changed");
+        catalog.capabilities(&query, "", now).unwrap();
+        beat(&catalog, "a");
+        assert!(catalog.answered("", now).is_some(), "nothing has changed");
+        catalog.apply(vec![put(stored("b", 5, 5))], now).unwrap();
+        assert!(catalog.answered("", now).is_none());
     }
 }

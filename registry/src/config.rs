@@ -17,6 +17,9 @@ const MIN_SECONDS: f64 = 0.01;
 /// Largest document that can be allowed, in bytes: it is read into memory as a whole.
 const MAX_DOCUMENT_BYTES: f64 = 64.0 * 1024.0 * 1024.0;
 
+/// Most things of one kind that can be kept: more would not fit into memory.
+const MAX_COUNT: f64 = 10_000_000.0;
+
 /// The registry as a program.
 pub const PROGRAM: Program = Program {
     name: "mesh-registry",
@@ -43,10 +46,29 @@ pub const PROGRAM: Program = Program {
             help: "Time for which clients may keep a discovery answer, in whole seconds",
         },
         Setting {
+            name: "max_cache_size",
+            value: "ANSWERS",
+            default: "10000",
+            help: "Most answers kept to be given again while nothing has changed; 0 keeps none",
+        },
+        Setting {
+            name: "watch_history",
+            value: "CHANGES",
+            default: "10000",
+            help: "Most changes kept for watchers that come back; whoever missed more lists again",
+        },
+        Setting {
+            name: "database_pool_size",
+            value: "CONNECTIONS",
+            default: "20",
+            help: "Most connections to a store that is a server; the stores of this release need one and take no more",
+        },
+        Setting {
             name: "query_timeout",
             value: "SECONDS",
             default: "5.0",
-            help: "Time that the store has for each change, in seconds; then the request is answered with 503",
+            help: "Time that the store has for each change, and a query for a min_resource_version, in seconds; then the \
+                   request is answered with 503",
         },
         Setting {
             name: "health_check_interval",
@@ -91,7 +113,13 @@ pub struct Config {
     pub store: StoreUrl,
     /// How long clients may keep a discovery answer.
     pub cache_ttl: Duration,
-    /// How long the store has for each change.
+    /// Most answers that are kept to be given again.
+    pub max_cache_size: usize,
+    /// Most changes that are kept for watchers.
+    pub watch_history: usize,
+    /// Most connections to a store that is a server.
+    pub database_pool_size: usize,
+    /// How long the store has for each change, and a query for a revision to be reached.
     pub query_timeout: Duration,
     /// Time between two looks at the health of all agents.
     pub health_check_interval: Duration,
@@ -113,6 +141,9 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             store: StoreUrl::Memory,
             cache_ttl: Duration::from_secs(30),
+            max_cache_size: 10_000,
+            watch_history: 10_000,
+            database_pool_size: 20,
             query_timeout: Duration::from_secs(5),
             health_check_interval: Duration::from_secs(1),
             retention: Duration::from_secs(3_600),
@@ -134,6 +165,10 @@ impl Config {
             listen: fields.required("listen", address).unwrap_or(fallback.listen),
             store: fields.required("store", parsed).unwrap_or(fallback.store),
             cache_ttl: fields.required("cache_ttl", &any).unwrap_or_default(),
+            max_cache_size: fields.required("max_cache_size", count(0.0)).unwrap_or_default() as usize,
+            watch_history: fields.required("watch_history", count(1.0)).unwrap_or_default() as usize,
+            database_pool_size: fields.required("database_pool_size", count(1.0)).unwrap_or_default()
+                as usize,
             query_timeout: fields.required("query_timeout", &patience).unwrap_or_default(),
             health_check_interval: fields.required("health_check_interval", &patience).unwrap_or_default(),
             retention: fields.required("retention", &any).unwrap_or_default(),
@@ -149,6 +184,11 @@ fn address(value: &Value) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!("must be an IP address and a port such as 127.0.0.1:8000, got {}", quoted(&text))
     })
+}
+
+/// A number of things, at least `min`; a fraction counts as the whole number below it.
+fn count(min: f64) -> impl Fn(&Value) -> Result<f64, String> {
+    number(min, MAX_COUNT, "")
 }
 
 /// A duration in seconds, at least `min`.

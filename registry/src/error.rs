@@ -29,6 +29,20 @@ pub enum RegistryError {
         /// The names that exist.
         known: String,
     },
+    /// The catalog has not come to a revision in time.
+    #[error("resource version {wanted} is not reached yet, this registry has come to {reached}: try again")]
+    NotReached {
+        /// The revision that was asked for.
+        wanted: u64,
+        /// The newest one.
+        reached: u64,
+    },
+    /// Changes that were asked for are not kept any more.
+    #[error("changes are kept from resource version {kept_from} on: list again and watch from there")]
+    WatchTooOld {
+        /// The revision from which on one can resume.
+        kept_from: u64,
+    },
     /// Others kept changing the same agent.
     #[error("agent {0} is being changed by others at the same time, try again")]
     Conflict(String),

@@ -80,6 +80,12 @@ impl Signs {
         self.reported == Reported::Offline
     }
 
+    /// When the status of a living agent may change next if it stays silent.
+    pub fn next_change(&self, thresholds: &Thresholds, now: Instant) -> Instant {
+        let (silent_at, expires_at) = (self.silent_since + thresholds.timeout, self.expires_at(thresholds));
+        if now <= silent_at { silent_at.min(expires_at) } else { expires_at }
+    }
+
     /// When the agent's eviction falls due if it stays silent.
     pub fn expires_at(&self, thresholds: &Thresholds) -> Instant {
         self.silent_since + thresholds.eviction

@@ -9,7 +9,9 @@ mod root;
 mod tools;
 
 mod dashboard;
+mod discovery;
 mod observe;
+mod watch;
 
 mod extract;
 mod state;
@@ -23,16 +25,20 @@ use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use mesh_api::route;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 
 use self::error::ApiError;
 use self::state::Api;
 pub use self::state::Limits;
 use crate::service::Registry;
 
-/// The routes of `registry`, with counting, and panics turned into answers.
-pub fn router(registry: Arc<Registry>, limits: Limits) -> Router {
-    let api = Api::new(registry, limits);
+/// The routes of `registry`, with counting, compression for those who ask for it, and panics turned into answers.
+///
+/// `watches` ends all watches when it is cancelled.
+pub fn router(registry: Arc<Registry>, limits: Limits, watches: CancellationToken) -> Router {
+    let api = Api::new(registry, limits, watches);
     Router::new()
         .route("/", get(root::show))
         .route(route::TOOL, post(tools::call))
@@ -49,6 +55,7 @@ pub fn router(registry: Arc<Registry>, limits: Limits) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_route)
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(CompressionLayer::new())
         .layer(from_fn_with_state(Api::clone(&api), observe::request))
         .with_state(api)
 }

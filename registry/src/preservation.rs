@@ -59,9 +59,17 @@ impl Preservation {
         Self { previous: now, horizon: now, freeze: None, patience }
     }
 
-    /// Moves the horizon to `now`, or freezes it. `dues` are the moments at which agents expire if they stay silent.
-    pub fn sweep(&mut self, now: Instant, dues: impl Iterator<Item = Instant>, store_reachable: bool) {
-        let falls = falls(dues, self.previous, now);
+    /// Moves the horizon to `now`, or freezes it. `dues` are the moments at which agents expire if they stay silent, at
+    /// least of those that fall due until `now`; `fleet` is how many there are that have not expired before the window.
+    pub fn sweep(
+        &mut self,
+        now: Instant,
+        fleet: usize,
+        dues: impl Iterator<Item = Instant>,
+        store_reachable: bool,
+    ) {
+        let silent = dues.filter(|due| *due > self.previous && *due <= now).count();
+        let falls = fleet >= SMALLEST_FLEET && silent * 2 > fleet;
         let reason = if !store_reachable {
             Some(Reason::StoreUnreachable)
         } else if falls && !self.is_out_of_patience(now) {
@@ -108,16 +116,6 @@ impl Preservation {
     }
 }
 
-/// Whether more than half of a fleet, not counting who expired before `from`, falls due until `now`.
-fn falls(dues: impl Iterator<Item = Instant>, from: Instant, now: Instant) -> bool {
-    let (mut fleet, mut silent) = (0, 0);
-    for due in dues.filter(|due| *due > from) {
-        fleet += 1;
-        silent += usize::from(due <= now);
-    }
-    fleet >= SMALLEST_FLEET && silent * 2 > fleet
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,13 +128,21 @@ mod tests {
         let start = Instant::now();
         let mut preservation = Preservation::new(start, PATIENCE);
         for second in 1..=until {
-            preservation.sweep(start + SECOND * second, moments(start, dues), true);
+            sweep(&mut preservation, start, second, dues, true);
         }
         (start, preservation)
     }
 
-    fn moments(start: Instant, dues: &[u32]) -> impl Iterator<Item = Instant> {
-        dues.iter().map(move |due| start + SECOND * *due)
+    fn sweep(
+        preservation: &mut Preservation,
+        start: Instant,
+        second: u32,
+        dues: &[u32],
+        store_reachable: bool,
+    ) {
+        let dues = dues.iter().map(|due| start + SECOND * *due).filter(|due| *due > preservation.previous);
+        let dues = dues.collect::<Vec<_>>();
+        preservation.sweep(start + SECOND * second, dues.len(), dues.into_iter(), store_reachable);
     }
 
     #[test]
@@ -175,7 +181,7 @@ mod tests {
         let (start, mut preservation) = swept(&[5; 20], 10);
         let mut dues = vec![5; 10];
         dues.extend([500; 10]);
-        preservation.sweep(start + SECOND * 11, moments(start, &dues), true);
+        sweep(&mut preservation, start, 11, &dues, true);
         assert_eq!((preservation.horizon(), preservation.freeze()), (start + SECOND * 11, None));
     }
 
@@ -183,7 +189,7 @@ mod tests {
     fn a_fleet_that_never_comes_back_is_given_up_for_good() {
         let (start, mut preservation) = swept(&[5; 20], 10);
         for second in [5 + 3600, 5 + 3601, 5 + 3602] {
-            preservation.sweep(start + SECOND * second, moments(start, &[5; 20]), true);
+            sweep(&mut preservation, start, second, &[5; 20], true);
             assert_eq!(preservation.freeze(), None, "{second}");
         }
     }
@@ -191,9 +197,9 @@ mod tests {
     #[test]
     fn nobody_expires_while_the_store_cannot_be_written() {
         let (start, mut preservation) = swept(&[], 3);
-        preservation.sweep(start + SECOND * 4, moments(start, &[4]), false);
+        sweep(&mut preservation, start, 4, &[4], false);
         assert_eq!(preservation.freeze().unwrap().reason, Reason::StoreUnreachable);
-        preservation.sweep(start + SECOND * 5, moments(start, &[4]), true);
+        sweep(&mut preservation, start, 5, &[4], true);
         assert_eq!(preservation.horizon(), start + SECOND * 5);
     }
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use mesh_api::agent::Registration;
 use mesh_api::health::Status;
 
+use crate::catalog::Catalog;
+use crate::catalog::progress::Abandoned;
 use crate::catalog::record::Record;
-use crate::catalog::{Abandoned, Catalog};
+use crate::catalog::seats::Seated;
 use crate::error::RegistryError;
-use crate::health::Vantage;
 use crate::moment::Moment;
 use crate::store::Store;
-use crate::store::change::{Change, Draft};
+use crate::store::change::{Change, Draft, Stored};
 use crate::store::error::CommitError;
 
 /// Times a registration is tried while others change the same agent. Each round somebody wins, so this is how many
@@ -49,10 +50,10 @@ impl Registrar {
     /// # Errors
     /// When others keep changing the agent, or the store cannot be written.
     pub async fn register(&self, registration: Registration) -> Result<Effect, RegistryError> {
+        let document = document(&registration);
         for _ in 0..ATTEMPTS {
-            let now = Moment::now();
             let current = self.catalog.get(&registration.id);
-            let plan = plan(current.as_deref(), &registration, self.catalog.vantage(now.instant), now);
+            let plan = plan(current.as_ref(), &registration, &document, Moment::now());
             let (draft, expected) = match plan {
                 Plan::Keep(revision) => return Ok(Effect::Unchanged(revision)),
                 Plan::Put(draft, expected) => (draft, expected),
@@ -71,8 +72,8 @@ impl Registrar {
     /// When there is none, others keep changing it, or the store cannot be written.
     pub async fn unregister(&self, id: &str) -> Result<u64, RegistryError> {
         for _ in 0..ATTEMPTS {
-            let record = self.catalog.get(id).ok_or_else(|| RegistryError::AgentNotFound(id.to_owned()))?;
-            if let Some(revision) = self.remove(&record).await? {
+            let seated = self.catalog.get(id).ok_or_else(|| RegistryError::AgentNotFound(id.to_owned()))?;
+            if let Some(revision) = self.remove(&seated.record).await? {
                 return Ok(revision);
             }
         }
@@ -84,7 +85,7 @@ impl Registrar {
     /// # Errors
     /// When the store cannot be written.
     pub async fn remove(&self, record: &Record) -> Result<Option<u64>, RegistryError> {
-        self.commit(Change::Remove(record.registration().id.clone()), record.stored.revision).await
+        self.commit(Change::Remove(Arc::clone(&record.stored.id)), record.stored.revision).await
     }
 
     /// Commits a change and waits until the catalog shows it. After a conflict it waits until the catalog shows what
@@ -96,7 +97,7 @@ impl Registrar {
             Err(fault @ CommitError::Full(_)) => return Err(RegistryError::StorageFull(fault.into())),
             Err(fault) => return Err(RegistryError::Unavailable(fault.into())),
         };
-        let reached = self.catalog.reached(revision).await;
+        let reached = self.catalog.progress.reached(revision).await;
         reached.map_err(|fault: Abandoned| RegistryError::Unavailable(fault.into()))?;
         Ok(committed)
     }
@@ -112,18 +113,30 @@ enum Plan {
 }
 
 /// An agent that had expired or gone offline begins a new life, even with the same document.
-fn plan(current: Option<&Record>, registration: &Registration, from: Vantage, now: Moment) -> Plan {
-    let lives = |record: &&Record| !matches!(record.status(from), Status::Expired | Status::Offline);
-    let alive = current.filter(lives).map(|record| &record.stored);
-    if let Some(stored) = alive.filter(|stored| stored.registration == *registration) {
+fn plan(current: Option<&Seated>, registration: &Registration, document: &str, now: Moment) -> Plan {
+    let lives = |seated: &&Seated| !matches!(seated.status, Status::Expired | Status::Offline);
+    let alive = current.filter(lives).map(|seated| &*seated.record.stored);
+    if let Some(stored) = alive.filter(|stored| says_the_same(stored, registration, document)) {
         return Plan::Keep(stored.revision);
     }
+    let current = current.map(|seated| &*seated.record.stored);
     let draft = Draft {
-        registration: registration.clone(),
-        created_at: current.map_or(now.wall, |record| record.stored.created_at),
+        id: registration.id.as_str().into(),
+        document: document.into(),
+        created_at: current.map_or(now.wall, |stored| stored.created_at),
         updated_at: now.wall,
-        owner: current.and_then(|record| record.stored.owner.clone()),
+        owner: current.and_then(|stored| stored.owner.clone()),
         incarnation: alive.map(|stored| stored.incarnation),
     };
-    Plan::Put(Box::new(draft), current.map_or(0, |record| record.stored.revision))
+    Plan::Put(Box::new(draft), current.map_or(0, |stored| stored.revision))
+}
+
+/// Documents that differ as texts are the same when only the order of keys differs.
+fn says_the_same(stored: &Stored, registration: &Registration, document: &str) -> bool {
+    *stored.document == *document || stored.registration().is_ok_and(|known| known == *registration)
+}
+
+fn document(registration: &Registration) -> String {
+    // Texts, numbers and lists of them have no way not to become JSON.
+    serde_json::to_string(registration).unwrap_or_default()
 }

@@ -9,14 +9,15 @@ use mesh_daemon::listen::Listener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Keeping};
 use crate::config::Config;
-use crate::feed::{Feed, StreamEnded};
+use crate::feed::{Feed, FeedError, StreamEnded};
 use crate::http::{Limits, router};
 use crate::registrar::Registrar;
 use crate::service::Registry;
 use crate::store::Store;
 use crate::store::error::OpenError;
+use crate::store::url::StoreUrl;
 use crate::sweeper::{Schedule, Sweeper};
 
 /// A registry that is bound to its port and has its catalog.
@@ -36,6 +37,8 @@ pub struct Rooms {
     pub feed: Feed,
     /// Watches the health of agents.
     pub sweeper: Sweeper,
+    /// Ends all watches when it is cancelled: they do not end by themselves.
+    pub watches: CancellationToken,
 }
 
 /// Why the registry does not run.
@@ -52,9 +55,14 @@ pub enum ServerError {
     /// The store cannot be opened.
     #[error("cannot open the store")]
     Store(#[from] OpenError),
-    /// The store is gone, so changes would not be seen any more.
-    #[error("the catalog cannot be kept up to date")]
-    Feed(#[from] StreamEnded),
+    /// The store is gone, so changes would not be seen any more, or it holds what is no registration.
+    #[error("the catalog cannot be fed from {store}")]
+    Feed {
+        /// The store.
+        store: StoreUrl,
+        /// Why not.
+        source: FeedError,
+    },
 }
 
 // === impl Server ===
@@ -87,6 +95,7 @@ impl Server {
         let (requests, timers) = (stop.child_token(), CancellationToken::new());
         let mut feed = tokio::spawn(rooms.feed.run());
         let sweeper = tokio::spawn(rooms.sweeper.run(timers.clone()));
+        tokio::spawn(end_watches(requests.clone(), rooms.watches));
         let service = TowerToHyperService::new(rooms.router);
         let serving = listener.serve(service, requests.clone(), config.drain_timeout);
         tokio::pin!(serving);
@@ -95,7 +104,7 @@ impl Server {
             _ = &mut feed => {
                 requests.cancel();
                 serving.await;
-                Err(StreamEnded.into())
+                Err(ServerError::Feed { store: config.store, source: StreamEnded.into() })
             }
         };
         timers.cancel();
@@ -105,6 +114,11 @@ impl Server {
         feed.abort();
         outcome
     }
+}
+
+async fn end_watches(stopped: CancellationToken, watches: CancellationToken) {
+    stopped.cancelled().await;
+    watches.cancel();
 }
 
 // === impl Rooms ===
@@ -125,13 +139,21 @@ impl Rooms {
     pub async fn over(store: Store, config: &Config) -> Result<Self, ServerError> {
         let now = Instant::now();
         let store = Arc::new(store);
-        let catalog = Arc::new(Catalog::new(config.agent_types.clone(), now));
-        let feed = Feed::start(store.changes().await?, Arc::clone(&catalog)).await?;
+        let keeping = Keeping {
+            answers: config.max_cache_size,
+            changes: config.watch_history,
+            retention: config.retention,
+        };
+        let catalog = Arc::new(Catalog::new(config.agent_types.clone(), keeping, now));
+        let feed = Feed::start(store.changes().await?, Arc::clone(&catalog)).await;
+        let feed = feed.map_err(|source| ServerError::Feed { store: config.store.clone(), source })?;
         let registrar = Arc::new(Registrar::new(Arc::clone(&catalog), Arc::clone(&store)));
-        let registry = Registry::new(Arc::clone(&catalog), Arc::clone(&registrar), Arc::clone(&store), now);
+        let (known, patience) = (Arc::clone(&catalog), config.query_timeout);
+        let registry = Registry::new(known, Arc::clone(&registrar), Arc::clone(&store), patience, now);
+        let watches = CancellationToken::new();
         let limits = Limits { max_document_bytes: config.max_document_bytes, cache_ttl: config.cache_ttl };
         let schedule = Schedule { interval: config.health_check_interval, retention: config.retention };
         let sweeper = Sweeper::new(catalog, store, registrar, schedule, now);
-        Ok(Self { router: router(Arc::new(registry), limits), feed, sweeper })
+        Ok(Self { router: router(Arc::new(registry), limits, watches.clone()), feed, sweeper, watches })
     }
 }

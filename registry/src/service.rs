@@ -5,21 +5,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use mesh_api::agent::{Agent, Registered, Registration, Unregistered};
+use mesh_api::agent::{Registered, Registration, Unregistered};
 use mesh_api::error::{Fault, Outcome};
 use mesh_api::health::AgentHealth;
 use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
-use mesh_api::page::{AgentPage, CapabilityPage, PageInfo};
 use mesh_api::query::{AgentQuery, CapabilityQuery};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::catalog::Catalog;
+use crate::catalog::history::Gone;
 use crate::catalog::hit::Hit;
-use crate::catalog::page::Page;
+use crate::catalog::listing::Listing;
 use crate::catalog::record::Record;
+use crate::catalog::seats::Seated;
+use crate::catalog::watcher::{Filter, Watcher};
 use crate::error::RegistryError;
 use crate::metrics::{Metrics, MetricsReport};
 use crate::moment::Moment;
@@ -36,6 +39,8 @@ pub struct Registry {
     registrar: Arc<Registrar>,
     store: Arc<Store>,
     metrics: Metrics,
+    /// How long a question may wait for a change that it asks to be taken into account.
+    patience: Duration,
     started: Instant,
 }
 
@@ -63,14 +68,15 @@ pub struct RegistryHealth {
 }
 
 impl Registry {
-    /// Serves `catalog`, which changes through `registrar`.
+    /// Serves `catalog`, which changes through `registrar`; questions wait at most `patience` for a change.
     pub fn new(
         catalog: Arc<Catalog>,
         registrar: Arc<Registrar>,
         store: Arc<Store>,
+        patience: Duration,
         started: Instant,
     ) -> Self {
-        Self { catalog, registrar, store, metrics: Metrics::default(), started }
+        Self { catalog, registrar, store, metrics: Metrics::default(), patience, started }
     }
 
     // === the life of an agent ===
@@ -115,15 +121,13 @@ impl Registry {
     /// When the document has faults or the agent is not registered.
     pub fn heartbeat(&self, document: &Value) -> Result<HeartbeatAnswer, RegistryError> {
         let heartbeat = Heartbeat::from_value(document).map_err(RegistryError::InvalidDocument)?;
-        let record = self.record(&heartbeat.agent_id)?;
-        let now = Moment::now();
-        let message = heard(&record, &heartbeat);
-        record.vitals.beat(heartbeat, now);
+        let (now, id, believed) = (Moment::now(), heartbeat.agent_id.clone(), heartbeat.resource_version);
+        let record = self.catalog.beat(heartbeat, now).ok_or(RegistryError::AgentNotFound(id))?;
         self.metrics.heartbeats.inc();
         Ok(HeartbeatAnswer {
             status: Outcome::Success,
             timestamp: now.wall,
-            message,
+            message: heard(&record, believed),
             resource_version: record.stored.revision,
             next_heartbeat_in: record.cadence(),
         })
@@ -134,34 +138,52 @@ impl Registry {
     /// The agents that a query asks for.
     ///
     /// # Errors
-    /// When its `continue` is not ours.
-    pub fn agents(&self, query: &AgentQuery) -> Result<AgentPage, RegistryError> {
-        let now = Moment::now();
-        let (page, revision) = self.catalog.agents(query, now.instant).map_err(invalid_query)?;
-        let agents = page.hits.iter().map(Hit::agent).collect::<Vec<_>>();
-        let info = self.info(agents.len(), page, revision, now);
-        Ok(AgentPage { agents, info })
+    /// When its `continue` is not ours, or the revision that it asks for is not reached in time.
+    pub async fn agents(&self, query: &AgentQuery) -> Result<Listing, RegistryError> {
+        self.wait_for(query.min_resource_version).await?;
+        self.catalog.agents(query, Instant::now()).map_err(invalid_query)
     }
 
-    /// The capabilities that a query asks for.
+    /// The capabilities that a query asks for; `text` is the query as it was written.
     ///
     /// # Errors
-    /// When its `continue` is not ours.
-    pub fn capabilities(&self, query: &CapabilityQuery) -> Result<CapabilityPage, RegistryError> {
-        let now = Moment::now();
-        let (page, revision) = self.catalog.capabilities(query, now.instant).map_err(invalid_query)?;
-        let capabilities = page.hits.iter().filter_map(Hit::row).collect::<Vec<_>>();
-        let info = self.info(capabilities.len(), page, revision, now);
-        Ok(CapabilityPage { capabilities, info })
+    /// When its `continue` is not ours, or the revision that it asks for is not reached in time.
+    pub async fn capabilities(&self, query: &CapabilityQuery, text: &str) -> Result<Listing, RegistryError> {
+        self.wait_for(query.min_resource_version).await?;
+        self.catalog.capabilities(query, text, Instant::now()).map_err(invalid_query)
     }
 
-    /// One agent.
+    /// The answer to a capability query that was given before and would be given again.
+    pub fn answered(&self, text: &str) -> Option<Listing> {
+        self.catalog.answered(text, Instant::now())
+    }
+
+    /// Follows agents: from behind revision `from` on, or with all of them to begin with, which are returned.
+    ///
+    /// # Errors
+    /// When changes behind `from` are not kept any more, or it is not reached in time.
+    pub async fn watch(
+        &self,
+        filter: Filter,
+        from: Option<u64>,
+    ) -> Result<(Vec<Hit>, Watcher), RegistryError> {
+        if let Err(RegistryError::NotReached { reached, .. }) = self.wait_for(from).await {
+            // A revision from before a restart without a memory, or from another registry.
+            return Err(RegistryError::WatchTooOld { kept_from: reached });
+        }
+        let watched = self.catalog.watch(filter, from);
+        watched.map_err(|Gone { kept_from }| RegistryError::WatchTooOld { kept_from })
+    }
+
+    /// One agent, as JSON.
     ///
     /// # Errors
     /// When it is not registered.
-    pub fn agent(&self, id: &str) -> Result<Agent, RegistryError> {
-        let record = self.record(id)?;
-        Ok(record.agent(record.status(self.catalog.vantage(Moment::now().instant)), None))
+    pub fn agent(&self, id: &str) -> Result<Bytes, RegistryError> {
+        let Seated { record, status, .. } = self.seated(id)?;
+        let mut json = Vec::new();
+        Hit { record, status, capability: None, score: None }.render(&mut json);
+        Ok(json.into())
     }
 
     /// The health of one agent.
@@ -169,7 +191,17 @@ impl Registry {
     /// # Errors
     /// When it is not registered.
     pub fn agent_health(&self, id: &str) -> Result<AgentHealth, RegistryError> {
-        Ok(self.record(id)?.health(self.catalog.vantage(Moment::now().instant)))
+        let Seated { record, status, .. } = self.seated(id)?;
+        Ok(record.health(status, self.catalog.expiry.vantage(Instant::now())))
+    }
+
+    /// Waits until the catalog has reached a revision, if one is asked for.
+    async fn wait_for(&self, wanted: Option<u64>) -> Result<(), RegistryError> {
+        let Some(wanted) = wanted.filter(|wanted| *wanted > self.catalog.revision()) else { return Ok(()) };
+        match timeout(self.patience, self.catalog.progress.reached(wanted)).await {
+            Ok(reached) => reached.map_err(|fault| RegistryError::Unavailable(fault.into())),
+            Err(_) => Err(RegistryError::NotReached { wanted, reached: self.catalog.revision() }),
+        }
     }
 
     // === the registry itself ===
@@ -177,7 +209,7 @@ impl Registry {
     /// The health of the registry.
     pub fn health(&self) -> RegistryHealth {
         let now = Moment::now();
-        let freeze = self.catalog.freeze();
+        let freeze = self.catalog.expiry.freeze();
         let trouble = self.store.trouble();
         let store_writable = trouble.is_none();
         let frozen = freeze.map(|freeze| format!("expiry is frozen: {}", freeze.reason));
@@ -203,29 +235,18 @@ impl Registry {
     /// All metrics as JSON.
     pub fn metrics_report(&self) -> MetricsReport {
         let now = Moment::now();
-        self.metrics.report(self.catalog.census(now.instant), self.uptime(now), now.wall)
+        self.metrics.report(self.catalog.census(), self.uptime(now), now.wall)
     }
 
     /// All metrics as OpenMetrics text.
     pub fn metrics_text(&self) -> String {
         let now = Moment::now();
-        let is_frozen = self.catalog.freeze().is_some();
-        self.metrics.text(&self.catalog.census(now.instant), self.uptime(now), is_frozen)
+        let is_frozen = self.catalog.expiry.freeze().is_some();
+        self.metrics.text(&self.catalog.census(), self.uptime(now), is_frozen)
     }
 
-    fn record(&self, id: &str) -> Result<Arc<Record>, RegistryError> {
+    fn seated(&self, id: &str) -> Result<Seated, RegistryError> {
         self.catalog.get(id).ok_or_else(|| RegistryError::AgentNotFound(id.to_owned()))
-    }
-
-    fn info(&self, count: usize, page: Page, revision: u64, now: Moment) -> PageInfo {
-        PageInfo {
-            count,
-            total: page.total,
-            timestamp: now.wall,
-            resource_version: revision,
-            warm: self.catalog.is_warm(now.instant),
-            continue_token: page.continue_token,
-        }
     }
 
     fn uptime(&self, now: Moment) -> Duration {
@@ -238,9 +259,9 @@ fn invalid_query(fault: Fault) -> RegistryError {
 }
 
 /// The answer to a heartbeat in a sentence: tells a sender whose registration is not the one that is known.
-fn heard(record: &Record, heartbeat: &Heartbeat) -> String {
-    let (id, known) = (&heartbeat.agent_id, record.stored.revision);
-    match heartbeat.resource_version {
+fn heard(record: &Record, believed: Option<u64>) -> String {
+    let (id, known) = (record.id(), record.stored.revision);
+    match believed {
         Some(believed) if believed != known => {
             format!("Heartbeat of agent {id} recorded; version {known} is registered, not {believed}")
         }

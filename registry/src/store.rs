@@ -3,7 +3,8 @@
 //! Engines differ in where they keep things; [`Store`] adds to each the patience of callers and the memory of whether
 //! it could be written. The catalog is fed by [`Store::changes`] and by nothing else: that stream opens with a
 //! snapshot, tells every change in the order of revisions, and opens anew should an engine have missed some. Health
-//! is never stored; heartbeats come in batches, so that a restart knows who had been heard.
+//! is never stored; heartbeats come in batches, so that a restart knows who had been heard, and with each batch the
+//! changes of health since the last one get revisions of their own.
 
 pub mod url;
 
@@ -72,12 +73,12 @@ impl Store {
         result
     }
 
-    /// Keeps when agents were last heard.
+    /// Keeps when agents were last heard, and sets `noticed` revisions aside for changes of health.
     ///
     /// # Errors
     /// Why it could not be written.
-    pub async fn flush_heartbeats(&self, beats: Arc<Beats>) -> Result<(), CommitError> {
-        let result = self.within_patience(self.engine.flush_heartbeats(beats)).await;
+    pub async fn flush(&self, beats: Arc<Beats>, noticed: u64) -> Result<(), CommitError> {
+        let result = self.within_patience(self.engine.flush(beats, noticed)).await;
         self.note(result.as_ref().err());
         result
     }

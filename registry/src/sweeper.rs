@@ -1,5 +1,6 @@
-//! The timer beside the lines: notices changes of status, lets agents expire, removes those long gone, and flushes
-//! heartbeats to the store in one batch a tick. Nothing on the way of a request waits for it.
+//! The timer beside the lines: notices changes of status, lets agents expire, flushes heartbeats and changes of health
+//! to the store in one batch a tick, and removes agents that are long gone. Nothing on the way of a request waits for
+//! it, and it looks only at agents whose status may have changed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
+use crate::catalog::known::Noticed;
 use crate::catalog::record::Record;
+use crate::catalog::seats::Seated;
 use crate::preservation::{Freeze, Preservation};
 use crate::registrar::Registrar;
 use crate::store::Store;
@@ -39,6 +42,8 @@ pub struct Sweeper {
     registrar: Arc<Registrar>,
     schedule: Schedule,
     preservation: Preservation,
+    /// Who expired at the last tick: they may be taken back at the next one.
+    expired_lately: Vec<Arc<str>>,
 }
 
 impl Sweeper {
@@ -50,7 +55,8 @@ impl Sweeper {
         schedule: Schedule,
         now: Instant,
     ) -> Self {
-        Self { catalog, store, registrar, schedule, preservation: Preservation::new(now, schedule.retention) }
+        let preservation = Preservation::new(now, schedule.retention);
+        Self { catalog, store, registrar, schedule, preservation, expired_lately: Vec::new() }
     }
 
     /// Sweeps until `stop` is cancelled, then flushes once more.
@@ -63,73 +69,82 @@ impl Sweeper {
                 () = stop.cancelled() => break,
             }
         }
-        self.flush(&self.catalog.records()).await;
+        self.flush().await;
     }
 
-    /// One sweep.
+    /// One sweep. Flushes before it judges, because a store that is away makes a bad witness, and once more when what
+    /// it judged is to be announced.
     pub async fn tick(&mut self, now: Instant) {
-        let records = self.catalog.records();
-        self.flush(&records).await;
-        self.expire(&records, now);
-        self.notice(&records, now);
-        self.remove_gone(&records, now).await;
-    }
-
-    /// Tells the store whom we heard since the last time. What it cannot take is kept for the next tick; a store in
-    /// trouble is tried even with nothing to tell, because only a write shows that it is well again.
-    async fn flush(&self, records: &[Arc<Record>]) {
-        let unflushed = records.iter().filter_map(|record| {
-            let beat = record.vitals.take_unflushed(record.stored.incarnation)?;
-            Some((record.registration().id.clone(), beat))
-        });
-        let beats = Arc::new(unflushed.collect::<Beats>());
-        if beats.is_empty() && self.store.trouble().is_none() {
-            return;
+        self.flush().await;
+        let due = self.catalog.due(now);
+        self.expire(&due, now);
+        self.notice(&due, now);
+        if self.catalog.unannounced() > 0 {
+            self.flush().await;
         }
-        if let Err(fault) = self.store.flush_heartbeats(Arc::clone(&beats)).await {
-            tracing::warn!(%fault, agents = beats.len(), "heartbeats could not be flushed, trying again");
-            let kept = records.iter().filter(|record| beats.contains_key(&record.registration().id));
-            kept.for_each(|record| record.vitals.keep_unflushed());
-        }
+        self.remove_gone(&due, now).await;
     }
 
     /// Moves the horizon of expiry, and says when it stops and goes on.
-    fn expire(&mut self, records: &[Arc<Record>], now: Instant) {
+    fn expire(&mut self, due: &[Seated], now: Instant) {
         let before = self.preservation.freeze();
-        let dues = records.iter().map(|record| record.vitals.signs()).zip(records);
-        let dues = dues
-            .filter(|(signs, _)| !signs.is_gone())
-            .map(|(signs, record)| signs.expires_at(&record.thresholds));
-        self.preservation.sweep(now, dues, self.store.trouble().is_none());
+        let lately = self.expired_lately.iter().filter_map(|id| self.catalog.get(id)).collect::<Vec<_>>();
+        let living = due.iter().filter(|seated| !matches!(seated.status, Status::Expired | Status::Offline));
+        let lately = lately.iter().filter(|seated| seated.status == Status::Expired);
+        let fleet = self.catalog.living() + lately.clone().count();
+        let dues = living.chain(lately).map(|seated| &seated.record);
+        let dues = dues.map(|record| record.vitals.signs().expires_at(&record.thresholds));
+        self.preservation.sweep(now, fleet, dues, self.store.trouble().is_none());
         let freeze = self.preservation.freeze();
-        self.catalog.set_expiry(self.preservation.horizon(), freeze);
+        self.catalog.expiry.set(self.preservation.horizon(), freeze);
         announce(before, freeze);
     }
 
-    fn notice(&self, records: &[Arc<Record>], now: Instant) {
-        let from = self.catalog.vantage(now);
-        for record in records {
-            let status = record.status(from);
-            if let Some(before) = record.vitals.notice(status) {
-                let id = record.registration().id.as_str();
-                tracing::info!(agent.id = id, from = %before, to = %status, "the status of an agent changed");
-            }
+    fn notice(&mut self, due: &[Seated], now: Instant) {
+        let mut ids = due.iter().map(|seated| Arc::clone(&seated.record.stored.id)).collect::<Vec<_>>();
+        ids.append(&mut self.expired_lately);
+        let changed = self.catalog.notice(&ids, self.catalog.expiry.vantage(now));
+        for Noticed { record, before, now } in &changed {
+            tracing::info!(agent.id = record.id(), from = %before, to = %now, "the status of an agent changed");
+        }
+        let expired = changed.iter().filter(|noticed| noticed.now == Status::Expired);
+        self.expired_lately = expired.map(|noticed| Arc::clone(&noticed.record.stored.id)).collect();
+    }
+
+    /// Tells the store whom we heard since the last time and how many statuses have changed. What it cannot take is
+    /// kept for the next tick; a store in trouble is tried even with nothing to tell, because only a write shows that
+    /// it is well again.
+    async fn flush(&self) {
+        let noticed = self.catalog.unannounced() as u64;
+        let records = self.catalog.unflushed.take();
+        let unflushed = records.iter().filter_map(|record| {
+            let beat = record.vitals.take_unflushed(record.stored.incarnation)?;
+            Some((record.id().to_owned(), beat))
+        });
+        let beats = Arc::new(unflushed.collect::<Beats>());
+        if beats.is_empty() && noticed == 0 && self.store.trouble().is_none() {
+            return;
+        }
+        if let Err(fault) = self.store.flush(Arc::clone(&beats), noticed).await {
+            tracing::warn!(%fault, agents = beats.len(), "heartbeats could not be flushed, trying again");
+            self.catalog.unflushed.keep(records);
         }
     }
 
-    async fn remove_gone(&self, records: &[Arc<Record>], now: Instant) {
-        let from = self.catalog.vantage(now);
+    async fn remove_gone(&self, due: &[Seated], now: Instant) {
+        let from = self.catalog.expiry.vantage(now);
         let is_gone = |record: &&Arc<Record>| {
             let expired_at = record.vitals.signs().expires_at(&record.thresholds);
-            matches!(record.status(from), Status::Expired | Status::Offline)
+            matches!(record.derived_status(from), Status::Expired | Status::Offline)
                 && now.saturating_duration_since(expired_at) > self.schedule.retention
         };
-        let gone = records.iter().filter(is_gone).take(MAX_REMOVALS).cloned().collect::<Vec<_>>();
+        let gone = due.iter().map(|seated| &seated.record).filter(is_gone).take(MAX_REMOVALS);
+        let gone = gone.cloned().collect::<Vec<_>>();
         stream::iter(gone).for_each_concurrent(REMOVALS_AT_ONCE, |record| self.remove(record)).await;
     }
 
     async fn remove(&self, record: Arc<Record>) {
-        let id = record.registration().id.as_str();
+        let id = record.id();
         match self.registrar.remove(&record).await {
             Ok(Some(_)) => tracing::info!(agent.id = id, "an agent that was gone for long was removed"),
             Ok(None) => tracing::debug!(agent.id = id, "an agent came back just before its removal"),

@@ -9,12 +9,14 @@ use mesh_api::document::{Fields, Findings, any, kind, word};
 use mesh_api::error::Fault;
 use mesh_api::health::AgentHealth;
 use mesh_api::heartbeat::HeartbeatAnswer;
-use mesh_api::page::{AgentPage, CapabilityPage};
 use mesh_api::query::{AgentQuery, CapabilityQuery};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use crate::catalog::listing::Listing;
 use crate::error::RegistryError;
+use crate::moment::Moment;
 use crate::service::Registry;
 
 /// A tool of the registry.
@@ -41,10 +43,9 @@ pub enum Tool {
 pub enum Answer {
     Registered(Registered),
     Unregistered(Unregistered),
-    Agents(AgentPage),
+    Listing(Box<RawValue>),
     Heartbeat(HeartbeatAnswer),
     Health(AgentHealth),
-    Capabilities(CapabilityPage),
 }
 
 // === impl Tool ===
@@ -85,13 +86,14 @@ impl Tool {
             Self::UnregisterAgent => Answer::Unregistered(registry.unregister(&agent_id(arguments)?).await?),
             Self::DiscoverServices => {
                 let query = filters(arguments).and_then(|query| AgentQuery::parse(&query));
-                Answer::Agents(registry.agents(&query.map_err(RegistryError::InvalidQuery)?)?)
+                listed(registry.agents(&query.map_err(RegistryError::InvalidQuery)?).await?)
             }
             Self::Heartbeat => Answer::Heartbeat(registry.heartbeat(arguments)?),
             Self::GetAgentStatus => Answer::Health(registry.agent_health(&agent_id(arguments)?)?),
             Self::ListCapabilities => {
-                let query = filters(arguments).and_then(|query| CapabilityQuery::parse(&query));
-                Answer::Capabilities(registry.capabilities(&query.map_err(RegistryError::InvalidQuery)?)?)
+                let text = filters(arguments).map_err(RegistryError::InvalidQuery)?;
+                let query = CapabilityQuery::parse(&text).map_err(RegistryError::InvalidQuery)?;
+                listed(registry.capabilities(&query, &text).await?)
             }
         })
     }
@@ -106,6 +108,11 @@ impl FromStr for Tool {
             known: Self::ALL.map(Self::name).join(", "),
         })
     }
+}
+
+fn listed(listing: Listing) -> Answer {
+    let json = String::from_utf8_lossy(&listing.bytes(Moment::now().wall)).into_owned();
+    Answer::Listing(RawValue::from_string(json).unwrap_or_default())
 }
 
 fn agent_id(arguments: &Value) -> Result<String, RegistryError> {

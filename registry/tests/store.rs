@@ -9,8 +9,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mesh_api::agent::Registration;
 use mesh_api::health::Reported;
+use mesh_registry::config::Config;
+use mesh_registry::server::Rooms;
 use mesh_registry::store::Store;
-use mesh_registry::store::change::{Beat, Beats, Change, Changed, Draft, Event, Snapshot};
+use mesh_registry::store::change::{Beat, Beats, Change, Draft, Event, Snapshot};
 use mesh_registry::store::error::{CommitError, OpenError};
 use mesh_registry::store::follower::Changes;
 use mesh_registry::store::url::StoreUrl;
@@ -32,9 +34,9 @@ async fn open(directory: &Path) -> Result<Store, OpenError> {
 
 fn put(id: &str, incarnation: Option<u64>) -> Change {
     let document = json!({"id": id, "endpoint": "http://h:1/", "capabilities": [{"name": "x", "tags": ["t"]}], "weight": 0.1});
-    let registration = Registration::from_value(&document).unwrap().0;
-    let now = Timestamp::UNIX_EPOCH;
-    Change::Put(Box::new(Draft { registration, created_at: now, updated_at: now, owner: None, incarnation }))
+    let document = serde_json::to_string(&Registration::from_value(&document).unwrap().0).unwrap().into();
+    let (id, now) = (id.into(), Timestamp::UNIX_EPOCH);
+    Change::Put(Box::new(Draft { id, document, created_at: now, updated_at: now, owner: None, incarnation }))
 }
 
 async fn snapshot(changes: &mut Changes) -> Snapshot {
@@ -51,8 +53,7 @@ async fn revisions(changes: &mut Changes, count: usize) -> Vec<u64> {
         let events = changes.next().await;
         assert!(!events.is_empty(), "the stream ended after {revisions:?}");
         revisions.extend(events.iter().map(|event| match event {
-            Event::Changed(Changed::Put(stored)) => stored.revision,
-            Event::Changed(Changed::Removed { revision, .. }) => *revision,
+            Event::Changed(changed) => changed.revision(),
             Event::Snapshot(_) => panic!("a snapshot without a gap"),
         }));
     }
@@ -69,7 +70,7 @@ async fn a_follower_gets_a_snapshot_and_then_every_change_in_order() {
         assert_eq!((opening.revision, opening.agents.len()), (1, 1));
         store.commit(put("a", None), 0).await.unwrap();
         store.commit(put("a", Some(2)), 2).await.unwrap();
-        store.commit(Change::Remove("a".to_owned()), 3).await.unwrap();
+        store.commit(Change::Remove("a".into()), 3).await.unwrap();
         assert_eq!(revisions(&mut changes, 3).await, [2, 3, 4]);
     }
 }
@@ -85,7 +86,7 @@ async fn a_life_begins_with_its_own_revision_and_keeps_it() {
         store.commit(put("a", Some(2)), 2).await.unwrap();
         revisions(&mut changes, 3).await;
         let agents = snapshot(&mut store.changes().await.unwrap()).await.agents;
-        let a = agents.iter().find(|stored| stored.registration.id == "a").unwrap();
+        let a = agents.iter().find(|stored| &*stored.id == "a").unwrap();
         assert_eq!((a.incarnation, a.revision), (2, 3));
     }
 }
@@ -95,8 +96,7 @@ async fn a_writer_that_knows_an_old_revision_is_told_of_the_conflict() {
     let (_directory, stores) = every_engine().await;
     for store in stores {
         store.commit(put("a", None), 0).await.unwrap();
-        for (change, expected) in
-            [(put("a", None), 0), (put("b", None), 7), (Change::Remove("a".to_owned()), 9)]
+        for (change, expected) in [(put("a", None), 0), (put("b", None), 7), (Change::Remove("a".into()), 9)]
         {
             let fault = store.commit(change, expected).await.unwrap_err();
             assert!(matches!(fault, CommitError::Conflict { at: 1 }), "{fault:?}");
@@ -137,10 +137,26 @@ async fn flushed_heartbeats_are_in_the_next_snapshot() {
         let first = Beat { at: 1_000, life: 1, reported: Reported::Healthy };
         let second = Beat { at: 2_000, life: 1, reported: Reported::Draining };
         for beat in [first, second] {
-            store.flush_heartbeats(Arc::new(Beats::from([("a".to_owned(), beat)]))).await.unwrap();
+            store.flush(Arc::new(Beats::from([("a".to_owned(), beat)])), 0).await.unwrap();
         }
         assert_eq!(snapshot(&mut store.changes().await.unwrap()).await.beats["a"], second, "{store:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_noticed_gets_revisions_of_its_own_and_a_restart_does_not_forget_them() {
+    let (directory, stores) = every_engine().await;
+    for store in stores {
+        let mut changes = store.changes().await.unwrap();
+        snapshot(&mut changes).await;
+        store.commit(put("a", None), 0).await.unwrap();
+        store.flush(Arc::new(Beats::new()), 3).await.unwrap();
+        assert_eq!(store.commit(put("b", None), 0).await.unwrap(), 5, "{store:?}");
+        assert_eq!(revisions(&mut changes, 3).await, [1, 4, 5]);
+        store.flush(Arc::new(Beats::new()), 2).await.unwrap();
+    }
+    let store = open(directory.path()).await.unwrap();
+    assert_eq!(snapshot(&mut store.changes().await.unwrap()).await.revision, 7);
 }
 
 #[tokio::test]
@@ -150,7 +166,7 @@ async fn the_file_engine_knows_everything_again_after_it_was_closed() {
         let store = open(directory.path()).await.unwrap();
         store.commit(put("a", None), 0).await.unwrap();
         store.commit(put("b", None), 0).await.unwrap();
-        store.commit(Change::Remove("b".to_owned()), 2).await.unwrap();
+        store.commit(Change::Remove("b".into()), 2).await.unwrap();
         snapshot(&mut store.changes().await.unwrap()).await
     };
     let store = open(directory.path()).await.unwrap();
@@ -178,6 +194,8 @@ async fn a_row_that_is_no_registration_is_named() {
     let database = rusqlite::Connection::open(directory.path().join("registry.db")).unwrap();
     database.execute("UPDATE agents SET registration = '{\"id\": 7}'", []).unwrap();
     drop(database);
-    let fault = open(directory.path()).await.unwrap().changes().await.unwrap_err().to_string();
-    assert!(fault.contains("odd-one") && fault.contains("registry.db"), "{fault}");
+    let config = Config { store: StoreUrl::File(directory.path().to_owned()), ..Config::default() };
+    let fault = anyhow::Error::from(Rooms::open(&config).await.unwrap_err());
+    let (fault, path) = (format!("{fault:#}"), directory.path().to_str().unwrap());
+    assert!(fault.contains("odd-one") && fault.contains(path), "{fault}");
 }

@@ -66,10 +66,10 @@ pub struct Registration {
     pub security_context: Option<Value>,
     /// Stored and returned.
     pub config: Map<String, Value>,
-    /// Stored and returned; heartbeats add to it.
-    pub metadata: Map<String, Value>,
     /// Share of the load among equals.
     pub weight: f64,
+    /// Stored and returned; heartbeats add to it. Last, because it is what changes in answers.
+    pub metadata: Map<String, Value>,
 }
 
 /// Something that an agent calls.

@@ -22,6 +22,8 @@ pub enum Code {
     RouteNotFound,
     /// The route exists, the method does not.
     MethodNotAllowed,
+    /// The changes that a watch asks for are not kept any more: list again, and watch from there.
+    Gone,
     /// Somebody else changed the same agent at the same time.
     Conflict,
     /// The request comes from where none is allowed to come from.

@@ -103,6 +103,11 @@ impl FromStr for Status {
 
 // === impl Reported ===
 
+impl Reported {
+    /// Everything that an agent may say.
+    pub const ALL: [Self; 4] = [Self::Healthy, Self::Degraded, Self::Draining, Self::Offline];
+}
+
 impl FromStr for Reported {
     type Err = &'static str;
 

@@ -14,6 +14,8 @@ use crate::error::Fault;
 use crate::health::Status;
 use crate::selector::Selector;
 
+/// What a watch has no use for.
+const NOT_WITH_WATCH: &str = "has no pages: limit, continue and min_resource_version go without it";
 /// Most rows of one page.
 pub const MAX_LIMIT: usize = 10_000;
 
@@ -38,6 +40,10 @@ pub struct AgentQuery {
     pub fuzzy_match: bool,
     /// Which part of the answer is wanted.
     pub paging: Paging,
+    /// The answer must take this change into account.
+    pub min_resource_version: Option<u64>,
+    /// Changes are wanted instead of an answer.
+    pub watch: Option<Watch>,
 }
 
 /// The filters of `GET /capabilities`.
@@ -61,6 +67,10 @@ pub struct CapabilityQuery {
     pub fuzzy_match: bool,
     /// Which part of the answer is wanted.
     pub paging: Paging,
+    /// The answer must take this change into account.
+    pub min_resource_version: Option<u64>,
+    /// Changes are wanted instead of an answer.
+    pub watch: Option<Watch>,
 }
 
 /// Which part of an answer is wanted.
@@ -70,6 +80,13 @@ pub struct Paging {
     pub limit: Option<usize>,
     /// The `continue` of the page before.
     pub continue_token: Option<String>,
+}
+
+/// Changes are wanted as they happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Watch {
+    /// Those after this version; when absent, everything that is there comes first.
+    pub resource_version: Option<u64>,
 }
 
 // === impl AgentQuery ===
@@ -97,7 +114,12 @@ impl AgentQuery {
             label_selector: parameters.parsed(&["label_selector"]),
             fuzzy_match: parameters.flag("fuzzy_match"),
             paging: Paging::take(&mut parameters),
+            min_resource_version: version(&mut parameters, "min_resource_version"),
+            watch: Watch::take(&mut parameters),
         };
+        if this.watch.is_some() && (this.paging != Paging::default() || this.min_resource_version.is_some()) {
+            parameters.fault("watch", NOT_WITH_WATCH);
+        }
         parameters.finish(this)
     }
 }
@@ -115,6 +137,8 @@ impl fmt::Display for AgentQuery {
         printer.text("namespace", self.namespace.as_deref());
         printer.statuses("status", &self.status);
         self.paging.print(&mut printer);
+        printer.text("min_resource_version", self.min_resource_version.map(|it| it.to_string()).as_deref());
+        self.watch.iter().for_each(|watch| watch.print(&mut printer));
         f.write_str(&printer.finish())
     }
 }
@@ -133,6 +157,8 @@ impl Default for CapabilityQuery {
             label_selector: None,
             fuzzy_match: false,
             paging: Paging::default(),
+            min_resource_version: None,
+            watch: None,
         }
     }
 }
@@ -162,7 +188,12 @@ impl CapabilityQuery {
             label_selector: parameters.parsed(&["label_selector"]),
             fuzzy_match: parameters.flag("fuzzy_match"),
             paging: Paging::take(&mut parameters),
+            min_resource_version: version(&mut parameters, "min_resource_version"),
+            watch: Watch::take(&mut parameters),
         };
+        if this.watch.is_some() && (this.paging != Paging::default() || this.min_resource_version.is_some()) {
+            parameters.fault("watch", NOT_WITH_WATCH);
+        }
         parameters.finish(this)
     }
 }
@@ -184,8 +215,37 @@ impl fmt::Display for CapabilityQuery {
         printer.text("label_selector", self.label_selector.as_ref().map(ToString::to_string).as_deref());
         printer.text("name", self.capability.name.as_deref());
         self.paging.print(&mut printer);
+        printer.text("min_resource_version", self.min_resource_version.map(|it| it.to_string()).as_deref());
+        self.watch.iter().for_each(|watch| watch.print(&mut printer));
         f.write_str(&printer.finish())
     }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    fn take(parameters: &mut Parameters) -> Option<Self> {
+        let (is_wanted, resource_version) =
+            (parameters.flag("watch"), version(parameters, "resource_version"));
+        if !is_wanted && resource_version.is_some() {
+            parameters.fault("resource_version", "is where a watch begins, so it needs watch=true");
+        }
+        is_wanted.then_some(Self { resource_version })
+    }
+
+    fn print(&self, printer: &mut Printer) {
+        printer.flag("watch", true);
+        printer.text("resource_version", self.resource_version.map(|it| it.to_string()).as_deref());
+    }
+}
+
+fn version(parameters: &mut Parameters, name: &'static str) -> Option<u64> {
+    let text = parameters.text(&[name])?;
+    let version = text.parse().ok();
+    if version.is_none() {
+        parameters.fault(name, format!("must be a resource version, a whole number, got {}", quoted(&text)));
+    }
+    version
 }
 
 // === impl Paging ===
@@ -250,6 +310,25 @@ mod tests {
         let query = AgentQuery::parse("tags=b,a&tags=c&category=x&stability=beta&fuzzy_match=True").unwrap();
         assert_eq!(query.capability.tags, ["a", "b", "c"]);
         assert!(query.fuzzy_match);
+    }
+
+    #[test]
+    fn a_watch_says_where_it_begins_and_has_no_pages() {
+        let query = AgentQuery::parse("watch=true&resource_version=7&namespace=x").unwrap();
+        assert_eq!(query.watch, Some(Watch { resource_version: Some(7) }));
+        assert_eq!(AgentQuery::parse(&query.to_string()), Ok(query));
+        assert_eq!(CapabilityQuery::parse("watch=true").unwrap().watch, Some(Watch::default()));
+        for faulty in [
+            "resource_version=7",
+            "watch=true&limit=5",
+            "watch=true&resource_version=x",
+            "min_resource_version=-1",
+        ] {
+            assert!(
+                AgentQuery::parse(faulty).is_err() && CapabilityQuery::parse(faulty).is_err(),
+                "{faulty}"
+            );
+        }
     }
 
     #[test]

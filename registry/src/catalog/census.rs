@@ -1,12 +1,10 @@
-//! Counts of everything in the catalog, for metrics. Pure.
+//! Counts of everything in the catalog, for metrics: the lengths of posting lists. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use mesh_api::health::Status;
 
-use super::record::Record;
-use crate::health::Vantage;
+use super::index::Index;
 
 /// The group of capabilities that name none.
 const UNCATEGORIZED: &str = "uncategorized";
@@ -27,26 +25,28 @@ pub struct Census {
 }
 
 impl Census {
-    /// Counts `records`.
-    pub(super) fn of<'r>(records: impl Iterator<Item = &'r Arc<Record>>, from: Vantage) -> Self {
-        let mut census =
-            Self { agents_by_status: Status::ALL.map(|status| (status, 0)).into(), ..Self::default() };
-        let mut names = BTreeSet::new();
-        for record in records {
-            let agent = record.registration();
-            *census.agents_by_status.entry(record.status(from)).or_default() += 1;
-            count(&mut census.agents_by_namespace, &agent.namespace);
-            for capability in &agent.capabilities {
-                count(
-                    &mut census.capabilities_by_category,
-                    capability.category.as_deref().unwrap_or(UNCATEGORIZED),
-                );
-                names.insert(capability.name.as_str());
-            }
-            census.capabilities += agent.capabilities.len();
+    /// Counts what `index` lists.
+    pub(super) fn of(index: &Index) -> Self {
+        let (agents, rows) = (&index.agents.whole, &index.rows);
+        let in_status = |status: Status| agents.statuses.get(&status).map_or(0, |set| set.len() as usize);
+        let categories =
+            rows.categories.iter().map(|(category, rows)| (category.to_owned(), rows.len() as usize));
+        let mut capabilities_by_category = categories.collect::<BTreeMap<_, _>>();
+        let capabilities = rows.whole.all.len() as usize;
+        let uncategorized = capabilities - capabilities_by_category.values().sum::<usize>();
+        if uncategorized > 0 {
+            *capabilities_by_category.entry(UNCATEGORIZED.to_owned()).or_default() += uncategorized;
         }
-        census.capability_names = names.len();
-        census
+        let namespaces = agents.namespaces.iter();
+        Self {
+            agents_by_status: Status::ALL.map(|status| (status, in_status(status))).into(),
+            agents_by_namespace: namespaces
+                .map(|(name, agents)| (name.clone(), agents.len() as usize))
+                .collect(),
+            capabilities_by_category,
+            capabilities,
+            capability_names: rows.names.len(),
+        }
     }
 
     /// All agents.
@@ -57,13 +57,5 @@ impl Census {
     /// Agents in one status.
     pub fn agents_in(&self, status: Status) -> usize {
         self.agents_by_status.get(&status).copied().unwrap_or_default()
-    }
-}
-
-/// Copies the key only when it is new.
-fn count(counts: &mut BTreeMap<String, usize>, key: &str) {
-    match counts.get_mut(key) {
-        Some(count) => *count += 1,
-        None => drop(counts.insert(key.to_owned(), 1)),
     }
 }

@@ -100,18 +100,47 @@ impl Needle {
         Self { characters: text.chars().count(), text }
     }
 
+    /// Whether it is like everything.
+    pub fn is_anything(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// What was typed, in lower case.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The longest run of letters and digits in it.
+    pub fn longest_word(&self) -> &str {
+        let words = self.text.split(|c: char| !c.is_alphanumeric());
+        words.max_by_key(|word| word.len()).unwrap_or_default()
+    }
+
+    /// How many typos are forgiven.
+    pub fn forgiven(&self) -> u32 {
+        match self.characters {
+            TWO_TYPOS.. => 2,
+            ONE_TYPO.. => 1,
+            _ => 0,
+        }
+    }
+
     /// How much `text` is like it; `None` when it is not.
     pub fn likeness(&self, field: Field, text: &str) -> Option<Score> {
-        if self.text.is_empty() {
+        self.likeness_of_folded(field, &text.to_lowercase())
+    }
+
+    /// How much a text in lower case is like it.
+    pub fn likeness_of_folded(&self, field: Field, text: &str) -> Option<Score> {
+        if self.is_anything() {
             return Some(Score::BEST);
         }
-        let text = text.to_lowercase();
         let share = self.characters as f64 / text.chars().count().max(1) as f64;
         let kind = match text.find(&self.text) {
             Some(0) if text.len() == self.text.len() => Kind::Exact,
             Some(0) => Kind::Prefix,
             Some(_) => Kind::Substring,
-            None => return self.mistyped(field, &text),
+            None => return self.mistyped(field, text),
         };
         Some(Score::of(kind, field, share))
     }
@@ -133,13 +162,10 @@ impl Needle {
         Some(Score::of(Kind::Typo, field, 1.0 / (1.0 + typos as f64)))
     }
 
-    fn typos(&self, word: &str) -> Option<usize> {
-        let forgiven = match self.characters {
-            TWO_TYPOS.. => 2,
-            ONE_TYPO.. => 1,
-            _ => return None,
-        };
-        let near = word.chars().count().abs_diff(self.characters) <= forgiven;
+    /// How many typos lie between it and `word`; `None` when they are too many.
+    pub fn typos(&self, word: &str) -> Option<usize> {
+        let forgiven = self.forgiven() as usize;
+        let near = forgiven > 0 && word.chars().count().abs_diff(self.characters) <= forgiven;
         let typos = near.then(|| strsim::osa_distance(&self.text, word))?;
         (typos <= forgiven).then_some(typos)
     }

@@ -1,16 +1,24 @@
-//! Cuts one page out of what a query found, and the opaque token that continues behind it.
+//! Cuts one page out of what a query found, and makes the opaque token that continues behind it. Pure.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mesh_api::error::Fault;
 use mesh_api::query::Paging;
+use roaring::RoaringBitmap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::fuzzy::Score;
-use super::hit::{Hit, Place};
+use super::hit::Hit;
+use super::query::{Found, Group, Kind};
+use super::record;
+use super::seats::Seats;
+
+/// From how large a share of everything on (one in so many) a page is gathered by walking in the order of ids rather
+/// than by sorting what was found.
+const WALKED_SHARE: u64 = 8;
 
 /// One page of hits.
 #[derive(Debug)]
@@ -18,57 +26,152 @@ pub struct Page {
     /// The hits, in the order of the answer.
     pub hits: Vec<Hit>,
     /// Hits of all pages.
-    pub total: usize,
+    pub total: u64,
     /// Continues behind the last hit; `None` on the last page.
     pub continue_token: Option<String>,
 }
 
 /// The place of the last hit of a page. Names what was seen, not how many: changes in between lose and repeat nothing.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Cursor {
     score: Option<u16>,
     agent: String,
     capability: Option<(String, Version)>,
 }
 
-// === impl Page ===
+/// A place in the order of ids and rows: the label of a seat, and a row.
+type Place = (u64, u32);
+
+/// Where a page begins.
+#[derive(Debug, Clone, Copy)]
+struct Start<'c> {
+    place: Place,
+    /// An id that does not come behind it.
+    id: Option<&'c str>,
+}
+
+impl Start<'_> {
+    const FIRST: Self = Self { place: (0, 0), id: None };
+}
 
 impl Page {
-    /// Sorts what was found and cuts the page that is wanted.
+    /// Cuts the page that is wanted out of `groups`, which come best first.
     ///
     /// # Errors
     /// When the token was not given out for this kind of query.
-    pub fn cut(mut hits: Vec<Hit>, paging: &Paging, is_fuzzy: bool) -> Result<Self, Fault> {
-        let total = hits.len();
-        hits.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
-        if let Some(token) = &paging.continue_token {
-            let cursor = Cursor::decode(token).filter(|cursor| cursor.score.is_some() == is_fuzzy);
-            let cursor = cursor
-                .ok_or_else(|| Fault::new("continue", "is not a token from an answer to this query"))?;
-            let seen = hits.partition_point(|hit| hit.place() <= cursor.place());
-            hits.drain(..seen);
-        }
+    pub fn cut(seats: &Seats, found: &Found, paging: &Paging) -> Result<Self, Fault> {
+        let Found { groups, kind, is_fuzzy } = found;
+        let (kind, token) = (*kind, paging.continue_token.as_deref());
+        let cursor = token.map(|token| Cursor::read(token, kind, *is_fuzzy)).transpose()?;
         let limit = paging.limit.unwrap_or(usize::MAX);
+        let mut hits = Vec::new();
+        for group in groups {
+            // One more than the limit, to know whether there is another page.
+            let room = limit.saturating_add(1) - hits.len();
+            let Some(start) = begin(group, cursor.as_ref(), seats, kind).filter(|_| room > 0) else {
+                continue;
+            };
+            let members = select(seats, &group.members, kind, start, room);
+            hits.extend(members.into_iter().filter_map(|number| hit(seats, number, kind, group.score)));
+        }
         let is_last = hits.len() <= limit;
         hits.truncate(limit);
         let continue_token = hits.last().filter(|_| !is_last).map(|hit| Cursor::at(hit).encode());
-        Ok(Self { hits, total, continue_token })
+        Ok(Self { hits, total: groups.iter().map(|group| group.members.len()).sum(), continue_token })
     }
+}
+
+/// Where the page begins in a group; `None` when pages before have had the whole group.
+fn begin<'c>(group: &Group, cursor: Option<&'c Cursor>, seats: &Seats, kind: Kind) -> Option<Start<'c>> {
+    let Some(cursor) = cursor else { return Some(Start::FIRST) };
+    match group.score.cmp(&cursor.score.and_then(Score::from_parts)) {
+        Ordering::Greater => None,
+        Ordering::Less => Some(Start::FIRST),
+        Ordering::Equal => Some(Start { place: cursor.behind(seats, kind)?, id: Some(&cursor.agent) }),
+    }
+}
+
+/// The first `room` members in the order of answers.
+fn select(seats: &Seats, members: &RoaringBitmap, kind: Kind, start: Start<'_>, room: usize) -> Vec<u32> {
+    let place = |number: u32| match kind {
+        Kind::Agents => (seats.order().label(number), 0),
+        Kind::Capabilities => (seats.order().label(seats.of_row(number)), number),
+    };
+    let everything = match kind {
+        Kind::Agents => seats.len() as u64,
+        Kind::Capabilities => seats.index().rows.whole.all.len(),
+    };
+    if room < usize::MAX && members.len().saturating_mul(WALKED_SHARE) > everything {
+        let from = walk(seats, kind, start.id).skip_while(|number| place(*number) < start.place);
+        return from.filter(|number| members.contains(*number)).take(room).collect();
+    }
+    let placed = members.iter().map(|number| (place(number), number));
+    let mut placed = placed.filter(|(place, _)| *place >= start.place).collect::<Vec<_>>();
+    if room < placed.len() {
+        placed.select_nth_unstable(room);
+        placed.truncate(room);
+    }
+    placed.sort_unstable();
+    placed.into_iter().map(|(_, number)| number).collect()
+}
+
+/// Everything there is in the order of answers, from an id on.
+fn walk<'s>(seats: &'s Seats, kind: Kind, from: Option<&str>) -> Box<dyn Iterator<Item = u32> + 's> {
+    let all = seats.order().seats(from);
+    match kind {
+        Kind::Agents => Box::new(all),
+        Kind::Capabilities => Box::new(all.filter_map(|seat| seats.rows(seat)).flatten()),
+    }
+}
+
+fn hit(seats: &Seats, number: u32, kind: Kind, score: Option<Score>) -> Option<Hit> {
+    let seat = match kind {
+        Kind::Agents => number,
+        Kind::Capabilities => seats.of_row(number),
+    };
+    let seated = seats.at(seat)?;
+    let capability = match kind {
+        Kind::Agents => None,
+        Kind::Capabilities => Some(number - seats.rows(seat)?.start),
+    };
+    Some(Hit { record: seated.record.clone(), status: seated.status, capability, score })
 }
 
 // === impl Cursor ===
 
 impl Cursor {
-    fn at(hit: &Hit) -> Self {
-        let capability =
-            hit.capability().map(|capability| (capability.name.clone(), capability.version.clone()));
-        let agent = hit.record.registration().id.clone();
-        Self { score: hit.score.map(Score::parts), agent, capability }
+    /// Reads a token that was given out for a query of the same kind.
+    fn read(token: &str, kind: Kind, is_fuzzy: bool) -> Result<Self, Fault> {
+        let fits = |cursor: &Self| {
+            cursor.score.is_some() == is_fuzzy && cursor.capability.is_some() == (kind == Kind::Capabilities)
+        };
+        let cursor = Self::decode(token).filter(fits);
+        cursor.ok_or_else(|| Fault::new("continue", "is not a token from an answer to this query"))
     }
 
-    fn place(&self) -> Place<'_> {
-        let capability = self.capability.as_ref().map(|(name, version)| (name.as_str(), version));
-        (Reverse(self.score.and_then(Score::from_parts)), &self.agent, capability)
+    fn at(hit: &Hit) -> Self {
+        let capability = hit.capability.and_then(|index| {
+            let registration = hit.record.registration();
+            let place = *record::order(&registration).get(index as usize)?;
+            let capability = registration.capabilities.into_iter().nth(place)?;
+            Some((capability.name, capability.version))
+        });
+        Self { score: hit.score.map(Score::parts), agent: hit.record.id().to_owned(), capability }
+    }
+
+    /// The place right behind the one it names; `None` when nothing comes there.
+    fn behind(&self, seats: &Seats, kind: Kind) -> Option<Place> {
+        let next_agent = || seats.order().behind(&self.agent).map(|seat| (seats.order().label(seat), 0));
+        let same_agent = || {
+            let (name, version) = self.capability.as_ref().filter(|_| kind == Kind::Capabilities)?;
+            let seat = seats.find(&self.agent)?;
+            let registration = seats.at(seat)?.record.registration();
+            let order =
+                record::order(&registration).into_iter().filter_map(|i| registration.capabilities.get(i));
+            let seen = order.take_while(|one| (&one.name, &one.version) <= (name, version)).count();
+            seats.rows(seat)?.nth(seen).map(|row| (seats.order().label(seat), row))
+        };
+        same_agent().or_else(next_agent)
     }
 
     fn encode(&self) -> String {
@@ -94,8 +197,7 @@ mod tests {
         ) {
             let capability = capability.map(|name| (name, Version::new(1, 2, 3)));
             let cursor = Cursor { score, agent, capability };
-            let read = Cursor::decode(&cursor.encode()).unwrap();
-            prop_assert_eq!(read.place(), cursor.place());
+            prop_assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
         }
 
         #[test]

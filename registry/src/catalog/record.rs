@@ -1,14 +1,17 @@
 //! One agent in memory: its registration as stored, its thresholds, and what is heard from it.
 
+use std::collections::hash_map::DefaultHasher;
+use std::fmt::Write as _;
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh_api::agent::{Agent, Registration};
+use mesh_api::agent::Registration;
 use mesh_api::health::{AgentHealth, Reported, Status};
-use mesh_api::page::CapabilityRow;
 
+use super::layout::Layout;
 use super::vitals::Vitals;
-use crate::health::{Thresholds, Vantage};
+use crate::health::{AgentTypes, Thresholds, Vantage};
 use crate::store::change::Stored;
 
 /// One agent in memory. Replaced when its registration changes; its vitals live on.
@@ -20,65 +23,70 @@ pub struct Record {
     pub thresholds: Thresholds,
     /// What is heard from it.
     pub vitals: Arc<Vitals>,
+    /// Where the parts of its document lie.
+    pub layout: Layout,
+    /// What answers add to the document and never changes, as JSON without braces.
+    pub tail: Box<str>,
+    /// Differs when the record differs, in any registry that has it.
+    pub fingerprint: u64,
+    health_interval: f64,
 }
 
 impl Record {
-    /// What the agent said when it registered.
-    pub fn registration(&self) -> &Registration {
-        &self.stored.registration
+    /// The record of what is stored, which reads as `registration`.
+    ///
+    /// # Errors
+    /// When the document is none of ours.
+    pub fn new(
+        stored: Arc<Stored>,
+        registration: &Registration,
+        types: &AgentTypes,
+        vitals: Arc<Vitals>,
+    ) -> serde_json::Result<Self> {
+        let layout = Layout::of(&stored.document, &order(registration))?;
+        let tail = tail(&stored)?;
+        let mut hasher = DefaultHasher::new();
+        (&stored.document, &tail).hash(&mut hasher);
+        Ok(Self {
+            thresholds: types.thresholds(registration),
+            health_interval: registration.health_interval,
+            fingerprint: hasher.finish(),
+            stored,
+            vitals,
+            layout,
+            tail,
+        })
     }
 
-    /// Its status.
-    pub fn status(&self, from: Vantage) -> Status {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.stored.id
+    }
+
+    /// What the agent said when it registered.
+    pub fn registration(&self) -> Registration {
+        // INVARIANT: a record is only made of a document that has been read as a registration.
+        #[expect(clippy::expect_used, reason = "the record was made from this document")]
+        self.stored.registration().expect("a record's document is a registration")
+    }
+
+    /// The status that follows from what is heard.
+    pub fn derived_status(&self, from: Vantage) -> Status {
         self.vitals.signs().status(&self.thresholds, from)
     }
 
     /// How often the registry wants to hear it, in seconds.
     pub fn cadence(&self) -> f64 {
-        self.thresholds.cadence(self.registration().health_interval)
+        self.thresholds.cadence(self.health_interval)
     }
 
-    /// The record as it is answered.
-    pub fn agent(&self, status: Status, score: Option<f64>) -> Agent {
-        let mut registration = self.registration().clone();
-        self.vitals.overlay(&mut registration.metadata);
-        Agent {
-            registration,
-            status,
-            last_heartbeat: self.vitals.last_heartbeat(),
-            created_at: self.stored.created_at,
-            updated_at: self.stored.updated_at,
-            resource_version: self.stored.revision,
-            incarnation: self.stored.incarnation,
-            owner: self.stored.owner.clone(),
-            score,
-        }
-    }
-
-    /// Its capability number `index` as it is answered.
-    pub fn row(&self, index: usize, status: Status, score: Option<f64>) -> Option<CapabilityRow> {
-        let registration = self.registration();
-        Some(CapabilityRow {
-            capability: registration.capabilities.get(index)?.clone(),
-            agent_id: registration.id.clone(),
-            agent_name: registration.name.clone(),
-            agent_namespace: registration.namespace.clone(),
-            agent_status: status,
-            agent_endpoint: registration.endpoint.clone(),
-            agent_labels: registration.labels.clone(),
-            agent_weight: registration.weight,
-            score,
-        })
-    }
-
-    /// What is known about its health.
-    pub fn health(&self, from: Vantage) -> AgentHealth {
+    /// What is known about its health, if its status is `status`.
+    pub fn health(&self, status: Status, from: Vantage) -> AgentHealth {
         let signs = self.vitals.signs();
-        let status = signs.status(&self.thresholds, from);
         let last = self.vitals.last_heartbeat();
         let silence = from.now.saturating_duration_since(signs.silent_since).as_secs_f64();
         AgentHealth {
-            agent_id: self.registration().id.clone(),
+            agent_id: self.id().to_owned(),
             status,
             last_heartbeat: last,
             next_heartbeat_expected: last.and_then(|last| later(last, self.cadence())),
@@ -91,8 +99,9 @@ impl Record {
     }
 
     fn message(&self, status: Status, reported: Reported, heard: bool, silence: f64) -> String {
-        let id = &self.registration().id;
-        let thresholds = self.thresholds;
+        let id = self.id();
+        let (timeout, eviction) =
+            (self.thresholds.timeout.as_secs_f64(), self.thresholds.eviction.as_secs_f64());
         let silent = if heard { "silent" } else { "registered and never heard" };
         match status {
             Status::Pending => format!("agent {id} has registered, no heartbeat yet"),
@@ -100,22 +109,32 @@ impl Record {
             Status::Degraded if reported == Reported::Degraded && heard => {
                 format!("agent {id} says it is degraded")
             }
-            Status::Degraded => {
-                format!(
-                    "agent {id} is {silent} for {silence:.1} s, longer than {} s",
-                    thresholds.timeout.as_secs_f64()
-                )
-            }
+            Status::Degraded => format!("agent {id} is {silent} for {silence:.1} s, longer than {timeout} s"),
             Status::Draining => format!("agent {id} is draining and takes no new work"),
             Status::Offline => format!("agent {id} said that it goes offline"),
-            Status::Expired => {
-                format!(
-                    "agent {id} is {silent} for {silence:.1} s, longer than {} s",
-                    thresholds.eviction.as_secs_f64()
-                )
-            }
+            Status::Expired => format!("agent {id} is {silent} for {silence:.1} s, longer than {eviction} s"),
         }
     }
+}
+
+/// The places of an agent's capabilities in its document, by name and then by version: the order of answers.
+pub fn order(registration: &Registration) -> Vec<usize> {
+    let capabilities = &registration.capabilities;
+    let mut order = (0..capabilities.len()).collect::<Vec<_>>();
+    order.sort_unstable_by_key(|i| (&capabilities[*i].name, &capabilities[*i].version));
+    order
+}
+
+fn tail(stored: &Stored) -> serde_json::Result<Box<str>> {
+    let owner = serde_json::to_string(&stored.owner)?;
+    let mut tail = String::new();
+    // Writing to a string does not fail.
+    let _ = write!(
+        tail,
+        r#""created_at":"{}","updated_at":"{}","resource_version":{},"incarnation":{},"owner":{owner}"#,
+        stored.created_at, stored.updated_at, stored.revision, stored.incarnation,
+    );
+    Ok(tail.into_boxed_str())
 }
 
 fn later(time: Timestamp, seconds: f64) -> Option<Timestamp> {

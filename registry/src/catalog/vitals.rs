@@ -1,10 +1,16 @@
 //! What is heard from one agent during one life. Shared by the versions of its record, so that no heartbeat is lost
-//! while its registration changes; locked for one agent at a time, so that heartbeats never wait for the catalog.
+//! while its registration changes. A heartbeat sets a few atomics; only metadata that differ from what was said
+//! before take a lock, and that of one agent alone.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use mesh_api::health::{Reported, Status};
+use mesh_api::health::Reported;
 use mesh_api::heartbeat::Heartbeat;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -13,87 +19,121 @@ use crate::health::Signs;
 use crate::moment::Moment;
 use crate::store::change::Beat;
 
+/// In place of the time of the last heartbeat when there was none.
+const NEVER: i64 = i64::MIN;
+
 /// What is heard from one agent during one life.
 #[derive(Debug)]
 pub struct Vitals {
-    heard: Mutex<Heard>,
+    born: Instant,
+    /// In microseconds after `born`.
+    silent_since: AtomicU64,
+    /// In milliseconds since 1970.
+    last_heartbeat: AtomicI64,
+    reported: AtomicU8,
+    is_unflushed: AtomicBool,
+    said: Mutex<Option<Arc<Said>>>,
 }
 
+/// The metadata that heartbeats brought.
 #[derive(Debug)]
-struct Heard {
-    last: Option<Timestamp>,
-    silent_since: Instant,
-    reported: Reported,
-    metadata: Map<String, Value>,
-    is_unflushed: bool,
-    /// The status that was logged last; `None` when nobody has looked since a restart.
-    noticed: Option<Status>,
+pub struct Said {
+    /// By key.
+    pub metadata: Map<String, Value>,
+    /// The same as JSON.
+    pub json: String,
+    /// Differs when the metadata differ.
+    pub fingerprint: u64,
 }
 
 impl Vitals {
     /// Of an agent that has registered and not been heard.
     pub fn unheard(now: Instant) -> Self {
-        Self::new(None, Reported::Healthy, Some(Status::Pending), now)
+        Self::new(NEVER, Reported::Healthy, now)
     }
 
     /// Of an agent that was heard before a restart. Its silence counts from now: we were the ones who were away.
     pub fn restored(beat: Beat, now: Instant) -> Self {
-        Self::new(Timestamp::from_millisecond(beat.at).ok(), beat.reported, None, now)
+        Self::new(beat.at, beat.reported, now)
     }
 
-    fn new(last: Option<Timestamp>, reported: Reported, noticed: Option<Status>, now: Instant) -> Self {
-        let heard =
-            Heard { last, silent_since: now, reported, metadata: Map::new(), is_unflushed: false, noticed };
-        Self { heard: Mutex::new(heard) }
+    fn new(last_heartbeat: i64, reported: Reported, now: Instant) -> Self {
+        Self {
+            born: now,
+            silent_since: AtomicU64::new(0),
+            last_heartbeat: AtomicI64::new(last_heartbeat),
+            reported: AtomicU8::new(reported as u8),
+            is_unflushed: AtomicBool::new(false),
+            said: Mutex::new(None),
+        }
     }
 
-    /// Takes in a heartbeat. Its metadata adds to what earlier ones said.
-    pub fn beat(&self, heartbeat: Heartbeat, now: Moment) {
-        let mut heard = self.heard();
-        heard.last = Some(now.wall);
-        heard.silent_since = now.instant;
-        heard.reported = heartbeat.status;
-        heard.metadata.extend(heartbeat.metadata);
-        heard.is_unflushed = true;
+    /// Takes in a heartbeat; its metadata add to what earlier ones said. Returns whether the store has to be told,
+    /// which is so once until [`Self::take_unflushed`].
+    pub fn beat(&self, heartbeat: Heartbeat, now: Moment) -> bool {
+        if !heartbeat.metadata.is_empty() {
+            self.say(heartbeat.metadata);
+        }
+        let silent_since = now.instant.saturating_duration_since(self.born).as_micros();
+        self.reported.store(heartbeat.status as u8, Relaxed);
+        self.silent_since.store(u64::try_from(silent_since).unwrap_or(u64::MAX), Relaxed);
+        // Released last: who sees that it was heard sees the rest too.
+        self.last_heartbeat.store(now.wall.as_millisecond(), Release);
+        !self.is_unflushed.swap(true, AcqRel)
+    }
+
+    fn say(&self, metadata: Map<String, Value>) {
+        let mut said = self.lock();
+        let known = said.as_ref().map(|said| &said.metadata);
+        if metadata.iter().all(|(key, value)| known.and_then(|known| known.get(key)) == Some(value)) {
+            return;
+        }
+        let mut all = known.cloned().unwrap_or_default();
+        all.extend(metadata);
+        // Strings, numbers and lists of them have no way not to become JSON.
+        let json = serde_json::to_string(&all).unwrap_or_else(|_| "{}".to_owned());
+        let mut hasher = DefaultHasher::new();
+        json.hash(&mut hasher);
+        *said = Some(Arc::new(Said { metadata: all, json, fingerprint: hasher.finish() }));
     }
 
     /// What the rule of health wants to know.
     pub fn signs(&self) -> Signs {
-        let heard = self.heard();
-        Signs { heard: heard.last.is_some(), silent_since: heard.silent_since, reported: heard.reported }
+        let heard = self.last_heartbeat.load(Acquire) != NEVER;
+        let silent_since = self.born + Duration::from_micros(self.silent_since.load(Relaxed));
+        Signs { heard, silent_since, reported: self.reported() }
     }
 
     /// When the agent was last heard.
     pub fn last_heartbeat(&self) -> Option<Timestamp> {
-        self.heard().last
+        let last = self.last_heartbeat.load(Acquire);
+        (last != NEVER).then(|| Timestamp::from_millisecond(last).ok()).flatten()
     }
 
-    /// Lays what heartbeats said over what the registration said.
-    pub fn overlay(&self, metadata: &mut Map<String, Value>) {
-        metadata.extend(self.heard().metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
-    }
-
-    /// Notes the status, and returns the one noted before if it was another.
-    pub fn notice(&self, status: Status) -> Option<Status> {
-        let before = self.heard().noticed.replace(status);
-        before.filter(|before| *before != status)
+    /// The metadata that heartbeats brought, if any did.
+    pub fn said(&self) -> Option<Arc<Said>> {
+        self.lock().clone()
     }
 
     /// What the store has not been told yet; `life` is the agent's incarnation.
     pub fn take_unflushed(&self, life: u64) -> Option<Beat> {
-        let mut heard = self.heard();
-        let last = heard.last.filter(|_| heard.is_unflushed)?;
-        heard.is_unflushed = false;
-        Some(Beat { at: last.as_millisecond(), life, reported: heard.reported })
+        let is_unflushed = self.is_unflushed.swap(false, AcqRel);
+        let at = self.last_heartbeat.load(Acquire);
+        (is_unflushed && at != NEVER).then(|| Beat { at, life, reported: self.reported() })
     }
 
-    /// The store could not be told after all.
-    pub fn keep_unflushed(&self) {
-        self.heard().is_unflushed = true;
+    /// The store could not be told after all. Returns whether nobody else has said so since.
+    pub fn keep_unflushed(&self) -> bool {
+        !self.is_unflushed.swap(true, AcqRel)
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reported(&self) -> Reported {
+        let reported = self.reported.load(Relaxed);
+        Reported::ALL.into_iter().find(|one| *one as u8 == reported).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Said>>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,23 +143,45 @@ mod tests {
 
     use super::*;
 
+    fn heartbeat(value: Value) -> Heartbeat {
+        Heartbeat::from_value(&value).unwrap()
+    }
+
     #[test]
     fn a_heartbeat_is_flushed_once_unless_the_store_could_not_take_it() {
         let now = Moment::now();
         let vitals = Vitals::unheard(now.instant);
         assert_eq!(vitals.take_unflushed(7), None);
-        let heartbeat = Heartbeat::from_value(&json!({"agent_id": "a", "status": "draining"})).unwrap();
-        vitals.beat(heartbeat, now);
+        let draining = heartbeat(json!({"agent_id": "a", "status": "draining"}));
+        assert!(vitals.beat(draining.clone(), now) && !vitals.beat(draining, now));
         let beat = Beat { at: now.wall.as_millisecond(), life: 7, reported: Reported::Draining };
         assert_eq!((vitals.take_unflushed(7), vitals.take_unflushed(7)), (Some(beat), None));
-        vitals.keep_unflushed();
+        assert!(vitals.keep_unflushed());
         assert_eq!(vitals.take_unflushed(7), Some(beat));
     }
 
     #[test]
-    fn a_change_of_status_is_noticed_once() {
+    fn metadata_add_up_and_only_what_differs_is_a_change() {
         let vitals = Vitals::unheard(Instant::now());
-        let noticed = [Status::Pending, Status::Healthy, Status::Healthy].map(|status| vitals.notice(status));
-        assert_eq!(noticed, [None, Some(Status::Pending), None]);
+        let say = |metadata: Value| {
+            vitals.beat(heartbeat(json!({"agent_id": "a", "metadata": metadata})), Moment::now());
+            vitals.said().unwrap()
+        };
+        let first = say(json!({"load": 1, "memory": "2"}));
+        assert!(Arc::ptr_eq(&first, &say(json!({"load": 1}))));
+        let second = say(json!({"load": 2}));
+        assert_eq!(second.json, r#"{"load":2,"memory":"2"}"#);
+        assert_ne!(first.fingerprint, second.fingerprint);
+    }
+
+    #[test]
+    fn silence_counts_from_the_last_heartbeat() {
+        let vitals = Vitals::unheard(Instant::now());
+        assert!(!vitals.signs().heard && vitals.last_heartbeat().is_none());
+        let later = Moment { instant: Instant::now() + Duration::from_millis(1_500), ..Moment::now() };
+        vitals.beat(heartbeat(json!({"agent_id": "a"})), later);
+        let silence = later.instant.saturating_duration_since(vitals.signs().silent_since);
+        assert!(vitals.signs().heard && silence < Duration::from_micros(2), "{silence:?}");
+        assert_eq!(vitals.last_heartbeat(), Some(later.wall));
     }
 }

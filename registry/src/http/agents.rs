@@ -1,24 +1,32 @@
-//! Agents: find, show, register, unregister.
+//! Agents: find, watch, show, register, unregister.
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::response::IntoResponse;
-use mesh_api::agent::{Agent, Registered, Unregistered};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use mesh_api::agent::{Registered, Unregistered};
 use mesh_api::query::AgentQuery;
 
+use super::discovery::{self, JSON};
 use super::error::ApiError;
 use super::extract::{Document, Name};
 use super::state::Api;
+use super::watch;
+use crate::catalog::watcher::Filter;
 use crate::error::RegistryError;
 
 /// `GET /agents`
 pub(super) async fn find(
     State(api): State<Api>,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Result<impl IntoResponse, ApiError> {
-    let query = AgentQuery::parse(&query.unwrap_or_default()).map_err(RegistryError::InvalidQuery)?;
-    Ok(([(CACHE_CONTROL, api.cache_control)], Json(api.registry.agents(&query)?)))
+) -> Result<Response, ApiError> {
+    let mut query = AgentQuery::parse(&query.unwrap_or_default()).map_err(RegistryError::InvalidQuery)?;
+    match query.watch.take() {
+        Some(watch) => watch::open(&api, Filter::Agents(Box::new(query)), watch, &headers).await,
+        None => Ok(discovery::answer(&api, &headers, api.registry.agents(&query).await?)),
+    }
 }
 
 /// `POST /agents`
@@ -30,8 +38,8 @@ pub(super) async fn register(
 }
 
 /// `GET /agents/{id}`
-pub(super) async fn show(State(api): State<Api>, Name(id): Name) -> Result<Json<Agent>, ApiError> {
-    Ok(Json(api.registry.agent(&id)?))
+pub(super) async fn show(State(api): State<Api>, Name(id): Name) -> Result<Response, ApiError> {
+    Ok(([(CONTENT_TYPE, JSON)], api.registry.agent(&id)?).into_response())
 }
 
 /// `DELETE /agents/{id}`

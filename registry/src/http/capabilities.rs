@@ -1,20 +1,29 @@
-//! Capabilities: find.
+//! Capabilities: find, watch.
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::response::IntoResponse;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use mesh_api::query::CapabilityQuery;
 
 use super::error::ApiError;
 use super::state::Api;
+use super::{discovery, watch};
+use crate::catalog::watcher::Filter;
 use crate::error::RegistryError;
 
 /// `GET /capabilities`
 pub(super) async fn find(
     State(api): State<Api>,
-    RawQuery(query): RawQuery,
-) -> Result<impl IntoResponse, ApiError> {
-    let query = CapabilityQuery::parse(&query.unwrap_or_default()).map_err(RegistryError::InvalidQuery)?;
-    Ok(([(CACHE_CONTROL, api.cache_control)], Json(api.registry.capabilities(&query)?)))
+    headers: HeaderMap,
+    RawQuery(text): RawQuery,
+) -> Result<Response, ApiError> {
+    let text = text.unwrap_or_default();
+    if let Some(listing) = api.registry.answered(&text) {
+        return Ok(discovery::answer(&api, &headers, listing));
+    }
+    let mut query = CapabilityQuery::parse(&text).map_err(RegistryError::InvalidQuery)?;
+    match query.watch.take() {
+        Some(watch) => watch::open(&api, Filter::Capabilities(Box::new(query)), watch, &headers).await,
+        None => Ok(discovery::answer(&api, &headers, api.registry.capabilities(&query, &text).await?)),
+    }
 }

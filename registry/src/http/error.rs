@@ -54,6 +54,10 @@ impl ApiError {
             }
             Self::Registry(RegistryError::AgentNotFound(_)) => (StatusCode::NOT_FOUND, Code::AgentNotFound),
             Self::Registry(RegistryError::UnknownTool { .. }) => (StatusCode::NOT_FOUND, Code::UnknownTool),
+            Self::Registry(RegistryError::NotReached { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+            }
+            Self::Registry(RegistryError::WatchTooOld { .. }) => (StatusCode::GONE, Code::Gone),
             Self::Registry(RegistryError::Conflict(_)) => (StatusCode::CONFLICT, Code::Conflict),
             Self::Registry(RegistryError::StorageFull(_)) => {
                 (StatusCode::INSUFFICIENT_STORAGE, Code::StorageFull)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use tokio_util::sync::CancellationToken;
 
 use crate::service::Registry;
 
@@ -23,16 +24,19 @@ pub(super) struct Api {
     pub(super) max_document_bytes: usize,
     /// Of discovery answers.
     pub(super) cache_control: HeaderValue,
+    /// Ends all watches when it is cancelled.
+    pub(super) watches: CancellationToken,
 }
 
 impl Api {
-    pub(super) fn new(registry: Arc<Registry>, limits: Limits) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, limits: Limits, watches: CancellationToken) -> Self {
         let cache_control = format!("max-age={}", limits.cache_ttl.as_secs());
         Self {
             registry,
             max_document_bytes: limits.max_document_bytes,
             cache_control: HeaderValue::try_from(cache_control)
                 .unwrap_or(HeaderValue::from_static("no-cache")),
+            watches,
         }
     }
 }

@@ -8,17 +8,20 @@ use mesh_api::agent::Registration;
 use mesh_api::health::Reported;
 use serde::{Deserialize, Serialize};
 
-/// A registration as it is kept.
+/// A registration as it is kept. Its JSON is kept and not its fields: that is a third of the memory, and what answers
+/// are made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
-    /// What the agent said.
-    pub registration: Registration,
+    /// The agent.
+    pub id: Arc<str>,
+    /// What the agent said, as the JSON of a [`Registration`].
+    pub document: Box<str>,
     /// When the id first registered.
     pub created_at: Timestamp,
     /// When the registration last changed.
     pub updated_at: Timestamp,
     /// Who registered it, when that is known.
-    pub owner: Option<String>,
+    pub owner: Option<Box<str>>,
     /// Revision of the registration that began the agent's present life.
     pub incarnation: u64,
     /// Revision of the last change.
@@ -28,14 +31,16 @@ pub struct Stored {
 /// A registration on its way into the store, which gives it its revision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
-    /// What the agent said.
-    pub registration: Registration,
+    /// The agent.
+    pub id: Arc<str>,
+    /// What the agent said, as the JSON of a [`Registration`].
+    pub document: Box<str>,
     /// When the id first registered.
     pub created_at: Timestamp,
     /// When the registration changed.
     pub updated_at: Timestamp,
     /// Who registers it, when that is known.
-    pub owner: Option<String>,
+    pub owner: Option<Box<str>>,
     /// Revision that began the agent's present life; `None` when this registration does.
     pub incarnation: Option<u64>,
 }
@@ -46,7 +51,7 @@ pub enum Change {
     /// Create or replace a registration.
     Put(Box<Draft>),
     /// Remove the registration of this id.
-    Remove(String),
+    Remove(Arc<str>),
 }
 
 /// What a follower is told.
@@ -66,8 +71,13 @@ pub enum Changed {
     /// The registration of `id` was removed.
     Removed {
         /// The agent.
-        id: String,
+        id: Arc<str>,
         /// The revision of the removal.
+        revision: u64,
+    },
+    /// No registration has changed: the revisions up to this one are for what the registry itself noticed.
+    Noticed {
+        /// The last of them.
         revision: u64,
     },
 }
@@ -102,18 +112,43 @@ fn is_healthy(reported: &Reported) -> bool {
     *reported == Reported::Healthy
 }
 
+// === impl Stored ===
+
+impl Stored {
+    /// What the agent said.
+    ///
+    /// # Errors
+    /// When the document is none of ours.
+    pub fn registration(&self) -> serde_json::Result<Registration> {
+        serde_json::from_str(&self.document)
+    }
+}
+
 // === impl Draft ===
 
 impl Draft {
     /// The registration with its revision.
     pub fn at(self, revision: u64) -> Stored {
         Stored {
-            registration: self.registration,
+            id: self.id,
+            document: self.document,
             created_at: self.created_at,
             updated_at: self.updated_at,
             owner: self.owner,
             incarnation: self.incarnation.unwrap_or(revision),
             revision,
+        }
+    }
+}
+
+// === impl Changed ===
+
+impl Changed {
+    /// The revision that was reached with it.
+    pub fn revision(&self) -> u64 {
+        match self {
+            Self::Put(stored) => stored.revision,
+            Self::Removed { revision, .. } | Self::Noticed { revision } => *revision,
         }
     }
 }
@@ -124,7 +159,7 @@ impl Change {
     /// The agent that changes.
     pub fn id(&self) -> &str {
         match self {
-            Self::Put(draft) => &draft.registration.id,
+            Self::Put(draft) => &draft.id,
             Self::Remove(id) => id,
         }
     }

@@ -18,6 +18,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// its revision. Followers have been told by the time the answer comes.
     fn commit(&self, change: Change, expected: u64) -> BoxFuture<'_, Result<u64, CommitError>>;
 
-    /// Keeps when agents were last heard; agents that are not in `beats` keep what was kept before.
-    fn flush_heartbeats(&self, beats: Arc<Beats>) -> BoxFuture<'_, Result<(), CommitError>>;
+    /// Keeps when agents were last heard; agents that are not in `beats` keep what was kept before. Sets aside
+    /// `noticed` revisions for what the registry noticed by itself, and tells followers of them.
+    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<(), CommitError>>;
 }

@@ -19,7 +19,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Contents {
     revision: u64,
-    agents: BTreeMap<String, Arc<Stored>>,
+    agents: BTreeMap<Arc<str>, Arc<Stored>>,
     beats: Beats,
     followers: Followers,
 }
@@ -41,8 +41,8 @@ impl Engine for Memory {
         ready(self.contents().commit(change, expected)).boxed()
     }
 
-    fn flush_heartbeats(&self, beats: Arc<Beats>) -> BoxFuture<'_, Result<(), CommitError>> {
-        self.contents().beats.extend(beats.iter().map(|(id, beat)| (id.clone(), *beat)));
+    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.contents().flush(&beats, noticed);
         ready(Ok(())).boxed()
     }
 }
@@ -68,14 +68,23 @@ impl Contents {
         let changed = change.at(self.revision);
         match &changed {
             Changed::Put(stored) => {
-                self.agents.insert(stored.registration.id.clone(), Arc::clone(stored));
+                self.agents.insert(Arc::clone(&stored.id), Arc::clone(stored));
             }
             Changed::Removed { id, .. } => {
                 self.agents.remove(id);
-                self.beats.remove(id);
+                self.beats.remove(&**id);
             }
+            Changed::Noticed { .. } => {}
         }
         self.followers.tell(&changed);
         Ok(self.revision)
+    }
+
+    fn flush(&mut self, beats: &Beats, noticed: u64) {
+        self.beats.extend(beats.iter().map(|(id, beat)| (id.clone(), *beat)));
+        if noticed > 0 {
+            self.revision += noticed;
+            self.followers.tell(&Changed::Noticed { revision: self.revision });
+        }
     }
 }

@@ -198,7 +198,7 @@ impl Engine for Fragile {
         self.wrong().unwrap_or_else(|| self.inner.commit(change, expected))
     }
 
-    fn flush_heartbeats(&self, beats: Arc<Beats>) -> BoxFuture<'_, Result<(), CommitError>> {
-        self.wrong().unwrap_or_else(|| self.inner.flush_heartbeats(beats))
+    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.wrong().unwrap_or_else(|| self.inner.flush(beats, noticed))
     }
 }

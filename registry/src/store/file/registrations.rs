@@ -30,20 +30,18 @@ pub(super) fn revision_of(connection: &Connection, id: &str) -> rusqlite::Result
 
 /// Creates or replaces a record.
 pub(super) fn put(connection: &Connection, stored: &Stored) -> rusqlite::Result<()> {
-    let registration = serde_json::to_string(&stored.registration)
-        .map_err(|fault| rusqlite::Error::ToSqlConversionFailure(fault.into()))?;
     let mut insert = connection.prepare_cached(
         "INSERT OR REPLACE INTO agents (id, revision, incarnation, created_at, updated_at, owner, registration)
          VALUES (:id, :revision, :incarnation, :created_at, :updated_at, :owner, :registration)",
     )?;
     insert.execute(named_params! {
-        ":id": stored.registration.id,
+        ":id": stored.id,
         ":revision": stored.revision,
         ":incarnation": stored.incarnation,
         ":created_at": stored.created_at.to_string(),
         ":updated_at": stored.updated_at.to_string(),
         ":owner": stored.owner,
-        ":registration": registration,
+        ":registration": stored.document,
     })?;
     Ok(())
 }
@@ -53,10 +51,10 @@ pub(super) fn remove(connection: &Connection, id: &str) -> rusqlite::Result<()> 
     connection.prepare_cached("DELETE FROM agents WHERE id = ?1")?.execute(params![id]).map(drop)
 }
 
-/// Reads every record.
+/// Reads every record. Whether the documents are registrations is found out by the catalog, which reads them.
 ///
 /// # Errors
-/// Names the first row that is no registration.
+/// Names the first row that cannot be read.
 pub(super) fn all(database: &Database) -> Result<Vec<Arc<Stored>>, OpenError> {
     let unreadable = |source| database.unreadable(source);
     let mut select = database
@@ -67,24 +65,25 @@ pub(super) fn all(database: &Database) -> Result<Vec<Arc<Stored>>, OpenError> {
     let mut all = Vec::new();
     while let Some(row) = rows.next().map_err(unreadable)? {
         let id = row.get::<_, String>("id").map_err(unreadable)?;
-        let stored = read(row).map_err(|source| OpenError::BadRow {
+        let bad = |source| OpenError::BadRow {
             path: database.path.clone(),
             table: "agents",
-            row: id,
+            row: id.clone(),
             source,
-        })?;
-        all.push(Arc::new(stored));
+        };
+        all.push(Arc::new(read(&id, row).map_err(bad)?));
     }
     Ok(all)
 }
 
-fn read(row: &Row<'_>) -> Result<Stored, RowFault> {
+fn read(id: &str, row: &Row<'_>) -> Result<Stored, RowFault> {
     let time = |column: &str| -> Result<Timestamp, RowFault> { Ok(row.get_ref(column)?.as_str()?.parse()?) };
     Ok(Stored {
-        registration: serde_json::from_str(row.get_ref("registration")?.as_str()?)?,
+        id: id.into(),
+        document: row.get_ref("registration")?.as_str()?.into(),
         created_at: time("created_at")?,
         updated_at: time("updated_at")?,
-        owner: row.get("owner")?,
+        owner: row.get::<_, Option<String>>("owner")?.map(String::into_boxed_str),
         incarnation: row.get("incarnation")?,
         revision: row.get("revision")?,
     })

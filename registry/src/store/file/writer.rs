@@ -31,8 +31,8 @@ pub(super) enum Order {
 pub(super) enum Write {
     /// A change of a record that has revision `expected`.
     Commit { change: Change, expected: u64 },
-    /// When agents were last heard.
-    Flush(Arc<Beats>),
+    /// When agents were last heard, and how many revisions to set aside.
+    Flush { beats: Arc<Beats>, noticed: u64 },
 }
 
 /// The only one who writes the database.
@@ -113,7 +113,7 @@ fn commit(connection: &mut Connection, writes: Vec<Write>, revision: u64) -> rus
     for write in writes {
         let result = match write {
             Write::Commit { change, expected } => group.change(&transaction, change, expected)?,
-            Write::Flush(beats) => heartbeats::append(&transaction, &beats).map(|()| Ok(group.revision))?,
+            Write::Flush { beats, noticed } => group.flush(&transaction, &beats, noticed)?,
         };
         group.results.push(result);
     }
@@ -142,8 +142,25 @@ impl Group {
         match &changed {
             Changed::Put(stored) => registrations::put(connection, stored)?,
             Changed::Removed { id, .. } => registrations::remove(connection, id)?,
+            Changed::Noticed { .. } => {}
         }
         self.changes.push(changed);
+        Ok(Ok(self.revision))
+    }
+
+    /// Keeps heartbeats and sets revisions aside.
+    fn flush(
+        &mut self,
+        connection: &Connection,
+        beats: &Beats,
+        noticed: u64,
+    ) -> rusqlite::Result<Result<u64, CommitError>> {
+        // A flush of nothing is a row all the same: it shows whether the store can be written.
+        heartbeats::append(connection, beats)?;
+        if noticed > 0 {
+            self.revision += noticed;
+            self.changes.push(Changed::Noticed { revision: self.revision });
+        }
         Ok(Ok(self.revision))
     }
 }
@@ -160,7 +177,7 @@ mod tests {
     use super::*;
 
     fn removal(id: &str) -> Write {
-        Write::Commit { change: Change::Remove(id.to_owned()), expected: 0 }
+        Write::Commit { change: Change::Remove(id.into()), expected: 0 }
     }
 
     #[test]
@@ -187,7 +204,11 @@ mod tests {
             "a".repeat(100_000),
             crate::store::change::Beat { at: 1, life: 1, reported: Default::default() },
         )]);
-        let fault = commit(&mut database.connection, vec![removal("a"), Write::Flush(Arc::new(large))], 0);
+        let fault = commit(
+            &mut database.connection,
+            vec![removal("a"), Write::Flush { beats: Arc::new(large), noticed: 0 }],
+            0,
+        );
         assert!(matches!(fault.map_err(commit_error), Err(CommitError::Full(_))));
         assert_eq!(registrations::revision(&database.connection).unwrap(), 0);
     }

@@ -1,21 +1,71 @@
-//! The filters that a fuzzy query turns into likeness: names, categories and tags. Pure.
+//! Whether one registration fits a query, read off its fields: the meaning of every filter in one place. Pure.
 //!
-//! A filter is prepared once for a query and then asked for every record. Everything fits a plain query equally well.
+//! Watches ask it of every agent that changes. Queries of the whole catalog are answered by the index instead, which a
+//! property test holds to what this room says.
 
 use mesh_api::agent::Registration;
-use mesh_api::capability::{Capability, CapabilityFilter};
-use mesh_api::query::AgentQuery;
+use mesh_api::capability::{Capability, CapabilityFilter, Stability};
+use mesh_api::health::Status;
+use mesh_api::query::{AgentQuery, CapabilityQuery};
+use mesh_api::selector::Selector;
 
 use super::fuzzy::{Field, Needle, Score};
 
+/// How well an agent of this status fits `query`; `None` when it does not.
+pub fn agent(query: &AgentQuery, agent: &Registration, status: Status) -> Option<Score> {
+    let fits = is_in(status, &query.status)
+        && is(&query.id, &agent.id)
+        && is(&query.namespace, &agent.namespace)
+        && is(&query.agent_type, &agent.agent_type)
+        && selects(query.label_selector.as_ref(), agent);
+    if fits { WantedAgent::new(query).score(agent) } else { None }
+}
+
+/// The places of the capabilities that fit `query` in the document of an agent of this status, and how well they fit.
+pub fn capabilities(query: &CapabilityQuery, agent: &Registration, status: Status) -> Vec<(usize, Score)> {
+    let fits = is_in(status, &query.agent_status)
+        && is(&query.agent_id, &agent.id)
+        && is(&query.agent_namespace, &agent.namespace)
+        && selects(query.label_selector.as_ref(), agent);
+    if !fits {
+        return Vec::new();
+    }
+    let wanted = WantedCapability::new(&query.capability, query.fuzzy_match);
+    let text = query.description_contains.as_ref().map(|text| text.to_lowercase());
+    let wants_deprecated =
+        query.include_deprecated || query.capability.stability == Some(Stability::Deprecated);
+    let score = |capability: &Capability| {
+        let fits = (wants_deprecated || capability.stability != Stability::Deprecated)
+            && text.as_ref().is_none_or(|text| describes(capability, text));
+        if fits { wanted.score(capability) } else { None }
+    };
+    agent.capabilities.iter().enumerate().filter_map(|(i, one)| Some((i, score(one)?))).collect()
+}
+
+fn is_in(status: Status, wanted: &[Status]) -> bool {
+    wanted.is_empty() || wanted.contains(&status)
+}
+
+fn is(wanted: &Option<String>, value: &str) -> bool {
+    wanted.as_deref().is_none_or(|wanted| wanted == value)
+}
+
+fn selects(selector: Option<&Selector>, agent: &Registration) -> bool {
+    selector.is_none_or(|selector| selector.matches(&agent.labels))
+}
+
+fn describes(capability: &Capability, folded: &str) -> bool {
+    capability.description.as_ref().is_some_and(|description| description.to_lowercase().contains(folded))
+}
+
 /// What an agent must be called and be able to do.
-pub struct WantedAgent<'q> {
+struct WantedAgent<'q> {
     name: Option<Name<'q>>,
     capability: Option<WantedCapability<'q>>,
 }
 
 /// What one capability must be like: all of it, not one the name and another the version.
-pub enum WantedCapability<'q> {
+enum WantedCapability<'q> {
     /// In every detail.
     Exactly(&'q CapabilityFilter),
     /// Roughly.
@@ -39,8 +89,7 @@ enum Name<'q> {
 // === impl WantedAgent ===
 
 impl<'q> WantedAgent<'q> {
-    /// Prepares the filters of `query`.
-    pub fn new(query: &'q AgentQuery) -> Self {
+    fn new(query: &'q AgentQuery) -> Self {
         let name = query.name.as_deref();
         let name =
             name.map(
@@ -51,8 +100,8 @@ impl<'q> WantedAgent<'q> {
         Self { name, capability }
     }
 
-    /// How well an agent fits, by its name and its best capability; `None` when it does not.
-    pub fn score(&self, agent: &Registration) -> Option<Score> {
+    /// By its name and its best capability.
+    fn score(&self, agent: &Registration) -> Option<Score> {
         let mut scores = Vec::new();
         if let Some(name) = &self.name {
             scores.push(name.score(&agent.name)?);
@@ -78,8 +127,7 @@ impl Name<'_> {
 // === impl WantedCapability ===
 
 impl<'q> WantedCapability<'q> {
-    /// Prepares `filter`.
-    pub fn new(filter: &'q CapabilityFilter, is_fuzzy: bool) -> Self {
+    fn new(filter: &'q CapabilityFilter, is_fuzzy: bool) -> Self {
         if !is_fuzzy {
             return Self::Exactly(filter);
         }
@@ -92,8 +140,7 @@ impl<'q> WantedCapability<'q> {
         }
     }
 
-    /// How well a capability fits; `None` when it does not.
-    pub fn score(&self, capability: &Capability) -> Option<Score> {
+    fn score(&self, capability: &Capability) -> Option<Score> {
         let (exact, name, category, tags) = match self {
             Self::Exactly(filter) => return filter.matches(capability).then_some(Score::BEST),
             Self::Roughly { exact, name, category, tags } => (exact, name, category, tags),

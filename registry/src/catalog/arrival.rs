@@ -1,0 +1,63 @@
+//! A registration on its way from the store into the catalog: read, laid out, and joined with what is heard of it. All
+//! of this is done before anybody is made to wait.
+
+use std::sync::Arc;
+
+use mesh_api::agent::Registration;
+use mesh_api::health::Status;
+
+use super::record::Record;
+use super::vitals::Vitals;
+use crate::health::{AgentTypes, Vantage};
+use crate::store::change::{Beat, Stored};
+
+/// A registration that can be seated.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The record it has become.
+    pub record: Arc<Record>,
+    /// What its document says.
+    pub registration: Registration,
+    /// Its status on arrival.
+    pub status: Status,
+}
+
+/// The store holds what is no registration.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the store holds a registration of {id} that cannot be read, restore it from a backup or register the agent again"
+)]
+pub struct Unreadable {
+    /// Of which agent.
+    pub id: String,
+    /// What is wrong with it.
+    pub source: serde_json::Error,
+}
+
+impl Arrival {
+    /// Reads what is stored. A registration of the same life as `known` keeps its vitals; a new life starts unheard,
+    /// unless `beat` is of it.
+    ///
+    /// # Errors
+    /// When it is no registration.
+    pub fn read(
+        stored: Arc<Stored>,
+        known: Option<&Record>,
+        beat: Option<&Beat>,
+        types: &AgentTypes,
+        from: Vantage,
+    ) -> Result<Self, Unreadable> {
+        let id = Arc::clone(&stored.id);
+        let unreadable = |source| Unreadable { id: id.to_string(), source };
+        let known = known.filter(|record| record.stored.incarnation == stored.incarnation);
+        let vitals = match (known, beat.filter(|beat| beat.life == stored.incarnation)) {
+            (Some(record), _) => Arc::clone(&record.vitals),
+            (None, Some(beat)) => Arc::new(Vitals::restored(*beat, from.now)),
+            (None, None) => Arc::new(Vitals::unheard(from.now)),
+        };
+        let registration = stored.registration().map_err(unreadable)?;
+        let record = Record::new(stored, &registration, types, vitals).map_err(unreadable)?;
+        let status = record.derived_status(from);
+        Ok(Self { record: Arc::new(record), registration, status })
+    }
+}

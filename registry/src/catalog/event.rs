@@ -1,0 +1,124 @@
+//! One change of one agent, as watchers are told of it: rendered once for all of them.
+
+use std::sync::{Arc, OnceLock};
+
+use mesh_api::agent::Registration;
+use mesh_api::health::Status;
+
+use super::record::Record;
+use super::render;
+
+/// One change of one agent.
+#[derive(Debug)]
+pub struct Event {
+    /// The revision of the change.
+    pub revision: u64,
+    before: Option<View>,
+    after: Option<View>,
+    /// As an ADDED, a MODIFIED and a DELETED.
+    frames: [OnceLock<Arc<str>>; 3],
+}
+
+/// What a watcher could see of an agent.
+#[derive(Debug)]
+pub struct View {
+    record: Arc<Record>,
+    status: Status,
+    /// What filters ask; read when the first one does.
+    registration: OnceLock<Registration>,
+}
+
+/// What a change is to one watcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// The agent is new to it.
+    Added,
+    /// The agent was there before and still is.
+    Modified,
+    /// The agent is gone, or none of its business any more.
+    Deleted,
+}
+
+// === impl Event ===
+
+impl Event {
+    /// An agent was like `before` and is like `after`.
+    pub fn new(revision: u64, before: Option<View>, after: Option<View>) -> Self {
+        Self { revision, before, after, frames: Default::default() }
+    }
+
+    /// What it is to a watcher that sees what `sees` says; `None` when it is nothing.
+    pub fn verb(&self, sees: impl Fn(&Registration, Status) -> bool) -> Option<Verb> {
+        let seen =
+            |view: &Option<View>| view.as_ref().is_some_and(|view| sees(view.registration(), view.status));
+        match (seen(&self.before), seen(&self.after)) {
+            (false, true) => Some(Verb::Added),
+            (true, true) => Some(Verb::Modified),
+            (true, false) => Some(Verb::Deleted),
+            (false, false) => None,
+        }
+    }
+
+    /// The event as it is sent. What is gone from a watcher's sight is shown as it is now, or as it was last.
+    pub fn frame(&self, verb: Verb) -> Arc<str> {
+        let view = self.after.as_ref().or(self.before.as_ref());
+        let frame = self.frames[verb as usize].get_or_init(|| {
+            view.map_or_else(
+                || "".into(),
+                |view| frame(verb, &view.record, view.status, self.revision).into(),
+            )
+        });
+        Arc::clone(frame)
+    }
+}
+
+/// A server-sent event about one agent.
+pub fn frame(verb: Verb, record: &Record, status: Status, revision: u64) -> String {
+    let mut object = Vec::new();
+    render::agent(record, status, None, &mut object);
+    // A document is text, and so is all that is laid over it.
+    let object = String::from_utf8_lossy(&object);
+    let verb = verb.as_str();
+    format!(
+        "event: {verb}\nid: {revision}\ndata: {{\"type\":\"{verb}\",\"object\":{object},\"resource_version\":{revision}}}\n\n"
+    )
+}
+
+// === impl View ===
+
+impl View {
+    /// What a watcher can see of an agent now.
+    pub fn new(record: Arc<Record>, status: Status) -> Self {
+        Self { record, status, registration: OnceLock::new() }
+    }
+
+    fn registration(&self) -> &Registration {
+        self.registration.get_or_init(|| without_ballast(self.record.registration()))
+    }
+}
+
+/// What no filter asks for need not be kept in memory beside the document.
+fn without_ballast(mut registration: Registration) -> Registration {
+    for capability in &mut registration.capabilities {
+        capability.input_schema = None;
+        capability.output_schema = None;
+    }
+    registration.config.clear();
+    registration.metadata.clear();
+    registration.annotations.clear();
+    registration.security_context = None;
+    registration
+}
+
+// === impl Verb ===
+
+impl Verb {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The latest changes, for watchers: a ring that each reads at its own pace. Nobody waits for a watcher; one that is too
+//! slow finds that what it wanted has been overwritten.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use super::event::Event;
+
+/// Most events that a watcher takes at once.
+const MAX_EVENTS: usize = 256;
+
+/// The latest changes.
+#[derive(Debug)]
+pub struct History {
+    ring: RwLock<Ring>,
+    /// The end of the ring; wakes watchers.
+    end: watch::Sender<u64>,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<Arc<Event>>,
+    /// The place of the first event: how many there were before it.
+    first: u64,
+    /// The history is whole from behind this revision on.
+    floor: u64,
+}
+
+/// What is asked for is not kept any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("changes are kept from resource version {kept_from} on: list again and watch from there")]
+pub struct Gone {
+    /// The revision from which on one can resume.
+    pub kept_from: u64,
+}
+
+impl History {
+    /// Keeps the latest `capacity` changes.
+    pub fn new(capacity: usize) -> Self {
+        Self { ring: RwLock::default(), end: watch::Sender::new(0), capacity: capacity.max(1) }
+    }
+
+    /// Adds changes, the oldest first.
+    pub fn push(&self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        ring.events.extend(events.into_iter().map(Arc::new));
+        while ring.events.len() > self.capacity {
+            if let Some(lost) = ring.events.pop_front() {
+                ring.floor = lost.revision;
+                ring.first += 1;
+            }
+        }
+        let end = ring.end();
+        drop(ring);
+        self.end.send_replace(end);
+    }
+
+    /// Forgets everything: what happened up to `revision` is not known one by one.
+    pub fn restart(&self, revision: u64) {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        // One place is skipped, so that who had read all so far finds something missing.
+        ring.first = ring.end() + 1;
+        ring.events.clear();
+        ring.floor = revision;
+        let end = ring.end();
+        drop(ring);
+        self.end.send_replace(end);
+    }
+
+    /// The place behind all changes, and what wakes whoever waits for more.
+    pub fn end(&self) -> (u64, watch::Receiver<u64>) {
+        let receiver = self.end.subscribe();
+        let end = self.ring.read().unwrap_or_else(PoisonError::into_inner).end();
+        (end, receiver)
+    }
+
+    /// The place of the first change after `revision`.
+    ///
+    /// # Errors
+    /// When changes after it have been overwritten.
+    pub fn after(&self, revision: u64) -> Result<u64, Gone> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        if revision < ring.floor {
+            return Err(Gone { kept_from: ring.floor });
+        }
+        Ok(ring.first + ring.events.partition_point(|event| event.revision <= revision) as u64)
+    }
+
+    /// The next changes from `place` on; none when there are no more yet.
+    ///
+    /// # Errors
+    /// When they have been overwritten.
+    pub fn from(&self, place: u64) -> Result<Vec<Arc<Event>>, Gone> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(skipped) = place.checked_sub(ring.first) else { return Err(Gone { kept_from: ring.floor }) };
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        Ok(ring.events.iter().skip(skipped).take(MAX_EVENTS).cloned().collect())
+    }
+}
+
+impl Ring {
+    fn end(&self) -> u64 {
+        self.first + self.events.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(capacity: usize, revisions: std::ops::RangeInclusive<u64>) -> History {
+        let history = History::new(capacity);
+        history.restart(2);
+        revisions.for_each(|revision| history.push(vec![Event::new(revision, None, None)]));
+        history
+    }
+
+    fn revisions(history: &History, place: u64) -> Vec<u64> {
+        history.from(place).unwrap().iter().map(|event| event.revision).collect()
+    }
+
+    #[test]
+    fn whoever_comes_back_finds_what_it_missed() {
+        let history = history(10, 3..=6);
+        assert_eq!(revisions(&history, history.after(4).unwrap()), [5, 6]);
+        assert_eq!(revisions(&history, history.after(2).unwrap()), [3, 4, 5, 6]);
+        assert_eq!(revisions(&history, history.end().0), [0; 0]);
+        assert_eq!(history.after(1), Err(Gone { kept_from: 2 }));
+    }
+
+    #[test]
+    fn what_was_overwritten_is_not_passed_over_in_silence() {
+        let history = history(2, 3..=4);
+        let place = history.after(2).unwrap();
+        history.push(vec![Event::new(5, None, None)]);
+        assert!(history.after(3).is_ok());
+        assert_eq!(history.after(2), Err(Gone { kept_from: 3 }));
+        assert!(history.from(place).is_err());
+    }
+
+    #[test]
+    fn after_a_restart_everybody_lists_again() {
+        let history = history(10, 3..=6);
+        let place = history.end().0;
+        history.restart(9);
+        assert!(history.from(place).is_err() && history.after(6).is_err());
+        assert_eq!(revisions(&history, history.after(9).unwrap()), [0; 0]);
+    }
+
+    #[test]
+    fn who_waits_is_woken() {
+        let history = history(10, 3..=3);
+        let (_, receiver) = history.end();
+        assert!(!receiver.has_changed().unwrap());
+        history.push(vec![Event::new(4, None, None)]);
+        assert!(receiver.has_changed().unwrap());
+    }
+}

@@ -1,0 +1,116 @@
+//! Who is known, at which revision, and what watchers have been told of it. Changes only as a whole: the catalog holds
+//! its lock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_api::health::Status;
+use tokio::time::Instant;
+
+use super::arrival::Arrival;
+use super::event::{Event, View};
+use super::history::History;
+use super::record::Record;
+use super::seats::{Seated, Seats};
+use crate::health::Vantage;
+
+/// Who is known.
+#[derive(Debug)]
+pub struct Known {
+    /// Everybody.
+    pub seats: Seats,
+    /// The newest revision that has been applied.
+    pub revision: u64,
+    /// When every agent there is has had the time to register.
+    pub warm_at: Instant,
+    history: Arc<History>,
+    retention: Duration,
+    /// Agents whose status watchers have not been told.
+    unannounced: VecDeque<Arc<str>>,
+}
+
+/// A status that has changed by itself.
+#[derive(Debug)]
+pub struct Noticed {
+    /// Whose.
+    pub record: Arc<Record>,
+    /// What it was.
+    pub before: Status,
+    /// What it is.
+    pub now: Status,
+}
+
+impl Known {
+    /// Nobody; changes are told to `history`.
+    pub fn nobody(history: Arc<History>, retention: Duration, warm_at: Instant, now: Instant) -> Self {
+        let (seats, unannounced) = (Seats::new(now), VecDeque::new());
+        Self { seats, revision: 0, warm_at, history, retention, unannounced }
+    }
+
+    /// Everybody is replaced, as of `revision`.
+    pub fn replace(&mut self, seats: Seats, revision: u64) {
+        self.seats = seats;
+        self.revision = revision;
+        self.unannounced.clear();
+        self.history.restart(revision);
+    }
+
+    /// An agent has registered, or changed its registration.
+    pub fn put(&mut self, arrival: Arrival) {
+        let Arrival { record, registration, status } = arrival;
+        self.revision = record.stored.revision;
+        let before = self.seats.get(record.id()).map(|seated| seated.view(seated.announced));
+        let after = View::new(Arc::clone(&record), status);
+        self.seats.put(record, &registration, status);
+        self.history.push(vec![Event::new(self.revision, before, Some(after))]);
+    }
+
+    /// An agent is gone.
+    pub fn remove(&mut self, id: &str, revision: u64) {
+        self.revision = revision;
+        if let Some(seated) = self.seats.remove(id) {
+            self.history.push(vec![Event::new(revision, Some(seated.view(seated.announced)), None)]);
+        }
+    }
+
+    /// Looks at an agent, lists it under the status that follows from what is heard, and plans the next look. Returns
+    /// what has changed.
+    pub fn notice(&mut self, id: &Arc<str>, from: Vantage) -> Option<Noticed> {
+        let seat = self.seats.find(id)?;
+        let Seated { record, status: before, .. } = self.seats.at(seat)?.clone();
+        let now = record.derived_status(from);
+        let signs = record.vitals.signs();
+        let next = match now {
+            // What comes next is their removal.
+            Status::Expired | Status::Offline => signs.expires_at(&record.thresholds) + self.retention,
+            _ => signs.next_change(&record.thresholds, from.now),
+        };
+        self.seats.look_at(seat, next);
+        if now == before {
+            return None;
+        }
+        self.seats.set_status(seat, now);
+        self.unannounced.push_back(Arc::clone(id));
+        Some(Noticed { record, before, now })
+    }
+
+    /// How many agents have a status that watchers have not been told.
+    pub fn unannounced(&self) -> usize {
+        self.unannounced.len()
+    }
+
+    /// Tells watchers of changes of status, each with a revision of its own up to `revision`.
+    pub fn announce(&mut self, revision: u64) {
+        let mut events = Vec::new();
+        while self.revision < revision {
+            let Some(id) = self.unannounced.pop_front() else { break };
+            // What has happened to it since was an event of its own, which showed the status as well.
+            let Some((before, after)) = self.seats.announce(&id) else { continue };
+            self.revision += 1;
+            events.push(Event::new(self.revision, Some(before), Some(after)));
+        }
+        self.revision = revision;
+        self.history.push(events);
+    }
+}

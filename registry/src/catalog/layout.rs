@@ -1,0 +1,118 @@
+//! Where the parts of a registration lie in its JSON, so that answers are put together from its bytes. Pure.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The parts of a registration's JSON that answers need one by one.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the names are those of the registration's fields")]
+pub struct Layout {
+    pub id: Span,
+    pub name: Span,
+    pub namespace: Span,
+    pub endpoint: Span,
+    pub labels: Span,
+    pub weight: Span,
+    pub metadata: Span,
+    /// By name, then by version: the order in which answers list them.
+    pub capabilities: Box<[Span]>,
+}
+
+/// Some bytes of the JSON, counted from its beginning. Documents are smaller than 4 GiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+#[derive(Deserialize)]
+struct Parts<'d> {
+    #[serde(borrow)]
+    id: &'d RawValue,
+    #[serde(borrow)]
+    name: &'d RawValue,
+    #[serde(borrow)]
+    namespace: &'d RawValue,
+    #[serde(borrow)]
+    endpoint: &'d RawValue,
+    #[serde(borrow)]
+    labels: &'d RawValue,
+    #[serde(borrow)]
+    weight: &'d RawValue,
+    #[serde(borrow)]
+    metadata: &'d RawValue,
+    #[serde(borrow)]
+    capabilities: Vec<&'d RawValue>,
+}
+
+impl Layout {
+    /// Finds the parts of `document`; `order` lists the capabilities by name and version.
+    ///
+    /// # Errors
+    /// When it is no registration.
+    pub fn of(document: &str, order: &[usize]) -> serde_json::Result<Self> {
+        let parts = serde_json::from_str::<Parts<'_>>(document)?;
+        let span = |part: &RawValue| Span::of(document, part.get());
+        Ok(Self {
+            id: span(parts.id),
+            name: span(parts.name),
+            namespace: span(parts.namespace),
+            endpoint: span(parts.endpoint),
+            labels: span(parts.labels),
+            weight: span(parts.weight),
+            metadata: span(parts.metadata),
+            capabilities: order
+                .iter()
+                .filter_map(|i| parts.capabilities.get(*i))
+                .map(|part| span(part))
+                .collect(),
+        })
+    }
+}
+
+impl Span {
+    /// Where `part` lies in `document`, of which it is a slice.
+    fn of(document: &str, part: &str) -> Self {
+        let start = part.as_ptr() as usize - document.as_ptr() as usize;
+        Self { start: start as u32, end: (start + part.len()) as u32 }
+    }
+
+    /// The bytes themselves.
+    pub fn bytes(self, document: &str) -> &[u8] {
+        document.as_bytes().get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// All bytes before them.
+    pub fn before(self, document: &str) -> &[u8] {
+        document.as_bytes().get(..self.start as usize).unwrap_or_default()
+    }
+
+    /// All bytes behind them.
+    pub fn behind(self, document: &str) -> &[u8] {
+        document.as_bytes().get(self.end as usize..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_is_where_it_is_said_to_be() {
+        let document = r#"{"id":"a","name":"Ä \" {","namespace":"n","endpoint":"e","capabilities":[{"name":"b"},{"name":"a"}],"labels":{"x":"y"},"weight":1.0,"metadata":{}}"#;
+        let layout = Layout::of(document, &[1, 0]).unwrap();
+        let text = |span: Span| std::str::from_utf8(span.bytes(document)).unwrap();
+        assert_eq!((text(layout.name), text(layout.labels)), (r#""Ä \" {""#, r#"{"x":"y"}"#));
+        assert_eq!(
+            layout.capabilities.iter().map(|span| text(*span)).collect::<String>(),
+            r#"{"name":"a"}{"name":"b"}"#
+        );
+        assert_eq!(layout.metadata.behind(document), b"}");
+        assert!(layout.metadata.before(document).ends_with(br#""metadata":"#));
+    }
+
+    #[test]
+    fn what_is_no_registration_has_no_layout() {
+        assert!(Layout::of("{}", &[]).is_err() && Layout::of("", &[]).is_err());
+    }
+}

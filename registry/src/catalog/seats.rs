@@ -1,0 +1,190 @@
+//! Where every agent sits, which rows its capabilities have, and the index of both. Pure.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mesh_api::agent::Registration;
+use mesh_api::health::Status;
+
+use tokio::time::Instant;
+
+use super::event::View;
+use super::index::Index;
+use super::order::Order;
+use super::record::Record;
+use super::rows::Rows;
+
+/// In place of the time of a look that is not planned.
+const NEVER: u64 = u64::MAX;
+
+/// All agents, by seat.
+#[derive(Debug)]
+pub struct Seats {
+    order: Order,
+    seated: Vec<Option<Seated>>,
+    free: Vec<u32>,
+    rows: Rows,
+    index: Index,
+    /// By seat: when to look at the agent's health next, in microseconds after `origin`. Side by side, so that a sweep
+    /// of a million agents that are well touches 8 MB and no record.
+    looks: Vec<u64>,
+    origin: Instant,
+}
+
+/// An agent at its seat.
+#[derive(Debug, Clone)]
+pub struct Seated {
+    /// What is known about it.
+    pub record: Arc<Record>,
+    /// Its status, as it is listed and answered.
+    pub status: Status,
+    /// The status that watchers have been told.
+    pub announced: Status,
+    rows: Range<u32>,
+}
+
+impl Seats {
+    /// No agents; looks are planned from `origin` on.
+    pub fn new(origin: Instant) -> Self {
+        Self {
+            order: Order::default(),
+            seated: Vec::new(),
+            free: Vec::new(),
+            rows: Rows::default(),
+            index: Index::default(),
+            looks: Vec::new(),
+            origin,
+        }
+    }
+
+    /// The posting lists.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The order of ids.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// How many agents there are.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// How many agents have neither expired nor gone offline.
+    pub fn living(&self) -> usize {
+        let gone = self.index.agents.whole.in_status(&[Status::Expired, Status::Offline]);
+        self.len() - gone.map(|set| set.len() as usize).sum::<usize>()
+    }
+
+    /// The seat of `id`.
+    pub fn find(&self, id: &str) -> Option<u32> {
+        self.order.seat(id)
+    }
+
+    /// Who sits at `seat`.
+    pub fn at(&self, seat: u32) -> Option<&Seated> {
+        self.seated.get(seat as usize)?.as_ref()
+    }
+
+    /// The agent `id`.
+    pub fn get(&self, id: &str) -> Option<&Seated> {
+        self.at(self.find(id)?)
+    }
+
+    /// The seat to which a row belongs.
+    pub fn of_row(&self, row: u32) -> u32 {
+        self.rows.seat(row)
+    }
+
+    /// The rows of the agent at `seat`.
+    pub fn rows(&self, seat: u32) -> Option<Range<u32>> {
+        self.at(seat).map(|seated| seated.rows.clone())
+    }
+
+    /// Seats an agent, or replaces it at its seat; `registration` is what its document says.
+    pub fn put(&mut self, record: Arc<Record>, registration: &Registration, status: Status) {
+        let known = self.find(record.id());
+        if let Some(seat) = known {
+            self.vacate(seat);
+        }
+        let seat = known.unwrap_or_else(|| self.take_seat(&record));
+        let rows = self.rows.take(registration.capabilities.len() as u32, seat);
+        self.index.add(seat, rows.clone(), registration, status);
+        self.seated[seat as usize] = Some(Seated { record, status, announced: status, rows });
+        // Whoever is new is looked at by the next sweep.
+        self.looks[seat as usize] = 0;
+    }
+
+    /// Takes an agent out.
+    pub fn remove(&mut self, id: &str) -> Option<Seated> {
+        let seat = self.order.remove(id)?;
+        self.free.push(seat);
+        self.looks[seat as usize] = NEVER;
+        self.vacate(seat)
+    }
+
+    /// Lists the agent at `seat` under another status.
+    pub fn set_status(&mut self, seat: u32, status: Status) {
+        if let Some(Some(seated)) = self.seated.get_mut(seat as usize) {
+            self.index.set_status(seat, seated.rows.clone(), Some(seated.status), Some(status));
+            seated.status = status;
+        }
+    }
+
+    /// The agent `id` as watchers know it and as it is, if these differ; they are told then.
+    pub fn announce(&mut self, id: &str) -> Option<(View, View)> {
+        let seated = self.seated.get_mut(self.order.seat(id)? as usize)?.as_mut()?;
+        let before = std::mem::replace(&mut seated.announced, seated.status);
+        (before != seated.status).then(|| (seated.view(before), seated.view(seated.status)))
+    }
+
+    /// Everybody whose health is to be looked at by `now`.
+    pub fn due(&self, now: Instant) -> impl Iterator<Item = &Seated> {
+        let now = self.micros(now);
+        self.looks
+            .iter()
+            .zip(0..)
+            .filter(move |(look, _)| **look <= now)
+            .filter_map(|(_, seat)| self.at(seat))
+    }
+
+    /// Plans the next look at the health of the agent at `seat`.
+    pub fn look_at(&mut self, seat: u32, at: Instant) {
+        let at = self.micros(at);
+        if let Some(look) = self.looks.get_mut(seat as usize) {
+            *look = at;
+        }
+    }
+
+    fn micros(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.origin).as_micros()).unwrap_or(NEVER)
+    }
+
+    fn take_seat(&mut self, record: &Record) -> u32 {
+        let seat = self.free.pop().unwrap_or(self.seated.len() as u32);
+        if seat as usize == self.seated.len() {
+            self.seated.push(None);
+            self.looks.push(0);
+        }
+        self.order.insert(Arc::clone(&record.stored.id), seat);
+        seat
+    }
+
+    fn vacate(&mut self, seat: u32) -> Option<Seated> {
+        let seated = self.seated[seat as usize].take()?;
+        self.index.remove(seat, seated.rows.clone(), &seated.record.registration(), seated.status);
+        self.rows.give_back(seated.rows.clone());
+        Some(seated)
+    }
+}
+
+// === impl Seated ===
+
+impl Seated {
+    /// What a watcher could see of it, were its status `status`.
+    pub fn view(&self, status: Status) -> View {
+        View::new(Arc::clone(&self.record), status)
+    }
+}

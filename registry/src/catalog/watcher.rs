@@ -1,0 +1,94 @@
+//! One watcher: a place in the history and a filter.
+
+use std::sync::Arc;
+
+use mesh_api::agent::Registration;
+use mesh_api::health::Status;
+use mesh_api::query::{AgentQuery, CapabilityQuery, Paging};
+use tokio::sync::watch;
+
+use super::event::Verb;
+use super::history::{Gone, History};
+use super::hit::Hit;
+use super::page::Page;
+use super::seats::Seats;
+use super::{matcher, query};
+
+/// Who is watched.
+#[derive(Debug)]
+pub enum Filter {
+    /// Agents that satisfy this.
+    Agents(Box<AgentQuery>),
+    /// Agents with a capability that satisfies this.
+    Capabilities(Box<CapabilityQuery>),
+}
+
+/// Follows the changes of some agents. Made by [`super::Catalog::watch`].
+#[derive(Debug)]
+pub struct Watcher {
+    history: Arc<History>,
+    filter: Filter,
+    place: u64,
+    revision: u64,
+    more: watch::Receiver<u64>,
+}
+
+// === impl Filter ===
+
+impl Filter {
+    /// All agents that are watched, as they are.
+    pub(super) fn seen(&self, seats: &Seats) -> Vec<Hit> {
+        let found = match self {
+            Self::Agents(query) => query::agents(seats, query),
+            Self::Capabilities(query) => query::providers(seats, query),
+        };
+        // Only a token can be at fault, and there is none.
+        Page::cut(seats, &found, &Paging::default()).map(|page| page.hits).unwrap_or_default()
+    }
+
+    /// Whether an agent is watched.
+    pub fn sees(&self, agent: &Registration, status: Status) -> bool {
+        match self {
+            Self::Agents(query) => matcher::agent(query, agent, status).is_some(),
+            Self::Capabilities(query) => !matcher::capabilities(query, agent, status).is_empty(),
+        }
+    }
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    /// Follows from `place` on, where `revision` has been reached.
+    pub(super) fn new(history: Arc<History>, filter: Filter, place: u64, revision: u64) -> Self {
+        let (_, more) = history.end();
+        Self { history, filter, place, revision, more }
+    }
+
+    /// The revision up to which the watcher has been told everything.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Waits for the next changes and returns those that are the watcher's business, ready to be sent.
+    ///
+    /// # Errors
+    /// When the watcher was too slow and has missed some.
+    pub async fn next(&mut self) -> Result<Vec<Arc<str>>, Gone> {
+        loop {
+            // Seen before the look, so that what comes after the look wakes it again.
+            self.more.borrow_and_update();
+            let events = self.history.from(self.place)?;
+            if events.is_empty() {
+                if self.more.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                continue;
+            }
+            self.place += events.len() as u64;
+            self.revision = events.last().map_or(self.revision, |event| event.revision);
+            let sees = |agent: &Registration, status: Status| self.filter.sees(agent, status);
+            let verbs = events.iter().filter_map(|event| Some((event, event.verb(sees)?)));
+            return Ok(verbs.map(|(event, verb): (_, Verb)| event.frame(verb)).collect());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Watches: changes as server-sent events, for as long as the client listens.
+//!
+//! `ADDED`, `MODIFIED` and `DELETED` carry the agent; their ids are resource versions, from which a client resumes. A
+//! `BOOKMARK` says up to where a quiet client has missed nothing. `ERROR` comes before the end when it has missed
+//! something: it was too slow.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::time::Duration;
+use std::vec::IntoIter;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName};
+use axum::http::{HeaderValue, Response};
+use futures_util::stream;
+use mesh_api::error::Fault;
+use mesh_api::query::Watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::error::ApiError;
+use super::state::Api;
+use crate::catalog::event::{self, Verb};
+use crate::catalog::hit::Hit;
+use crate::catalog::watcher::{Filter, Watcher};
+use crate::error::RegistryError;
+
+/// Silence after which something is sent, so that nobody on the way takes the connection for dead: proxies and clients
+/// drop streams that are silent for a minute.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Most agents in one piece of the list that a watch may begin with.
+const LISTED_AT_ONCE: usize = 64;
+/// Where an event stream was cut, says a client that resumes.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// A watch that is being sent.
+struct Sending {
+    listed: IntoIter<Hit>,
+    watcher: Watcher,
+    /// The revision up to which the client knows that it has missed nothing.
+    bookmark: Option<u64>,
+    silent_at: Instant,
+    is_over: bool,
+    stop: CancellationToken,
+}
+
+/// Opens a watch of what `filter` sees.
+pub(super) async fn open(
+    api: &Api,
+    filter: Filter,
+    watch: Watch,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, ApiError> {
+    let from = last_event(headers)?.or(watch.resource_version);
+    let (listed, watcher) = api.registry.watch(filter, from).await?;
+    let sending = Sending {
+        listed: listed.into_iter(),
+        watcher,
+        bookmark: from,
+        silent_at: Instant::now() + KEEP_ALIVE,
+        is_over: false,
+        stop: api.watches.clone(),
+    };
+    let frames = stream::unfold(sending, |mut sending| async move {
+        let frame = sending.next().await?;
+        Some((Ok::<_, Infallible>(frame), sending))
+    });
+    let mut response = Response::new(Body::from_stream(frames));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Asks proxies of the nginx family to pass on every event at once.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn last_event(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else { return Ok(None) };
+    let revision = id.to_str().ok().and_then(|id| id.parse().ok());
+    let fault = || Fault::new("Last-Event-ID", "must be the id of an event, a resource version");
+    revision.map(Some).ok_or_else(|| RegistryError::InvalidQuery(vec![fault()]).into())
+}
+
+// === impl Sending ===
+
+impl Sending {
+    /// What is sent next; `None` when the watch is over.
+    async fn next(&mut self) -> Option<Bytes> {
+        let frame = match self.list() {
+            Some(listed) => listed,
+            None => self.follow().await?,
+        };
+        self.silent_at = Instant::now() + KEEP_ALIVE;
+        Some(Bytes::from(frame))
+    }
+
+    /// The next agents of the list to begin with, and behind them a bookmark.
+    fn list(&mut self) -> Option<String> {
+        let mut frames = String::new();
+        for Hit { record, status, .. } in self.listed.by_ref().take(LISTED_AT_ONCE) {
+            frames.push_str(&event::frame(Verb::Added, &record, status, record.stored.revision));
+        }
+        if frames.is_empty() && self.bookmark.is_none() {
+            frames = self.bookmark();
+        }
+        (!frames.is_empty()).then_some(frames)
+    }
+
+    async fn follow(&mut self) -> Option<String> {
+        if self.is_over {
+            return None;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                changes = self.watcher.next() => match changes {
+                    Ok(frames) if frames.is_empty() => {}
+                    Ok(frames) => {
+                        self.bookmark = Some(self.watcher.revision());
+                        return Some(frames.concat());
+                    }
+                    Err(gone) => {
+                        self.is_over = true;
+                        let (_, body) = ApiError::from(RegistryError::WatchTooOld { kept_from: gone.kept_from }).answer();
+                        let body = serde_json::to_string(&body).unwrap_or_default();
+                        return Some(format!("event: ERROR\ndata: {{\"type\":\"ERROR\",\"object\":{body}}}\n\n"));
+                    }
+                },
+                () = sleep_until(self.silent_at) => return Some(self.sign_of_life()),
+            }
+        }
+    }
+
+    fn sign_of_life(&mut self) -> String {
+        if self.bookmark == Some(self.watcher.revision()) { ":\n\n".to_owned() } else { self.bookmark() }
+    }
+
+    fn bookmark(&mut self) -> String {
+        let revision = self.watcher.revision();
+        self.bookmark = Some(revision);
+        let mut frame = String::new();
+        // Writing to a string does not fail.
+        let _ = write!(
+            frame,
+            "event: BOOKMARK\nid: {revision}\ndata: {{\"type\":\"BOOKMARK\",\"resource_version\":{revision}}}\n\n"
+        );
+        frame
+    }
+}
