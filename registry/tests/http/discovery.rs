@@ -143,6 +143,33 @@ async fn pages_join_up_to_the_whole_answer() {
 }
 
 #[tokio::test]
+async fn pages_of_a_few_among_many_join_up_too() {
+    let registry = TestRegistry::start().await;
+    for i in 0..60 {
+        let namespace = if (20..24).contains(&i) { "few" } else { "many" };
+        let capabilities = json!([{"name": "x"}, {"name": "y"}]);
+        registry
+            .register(&format!("agent-{i}"), json!({"namespace": namespace, "capabilities": capabilities}))
+            .await;
+    }
+    for (base, key, rows) in [
+        ("/agents?namespace=few", "id", 4),
+        ("/capabilities?agent_namespace=few&agent_status=any", "agent_id", 8),
+    ] {
+        for limit in 1..4 {
+            let (mut joined, mut target) = (Vec::new(), format!("{base}&limit={limit}"));
+            loop {
+                let page = registry.get(&target).await;
+                joined.extend(page.column(key));
+                let Some(token) = page.ok().get("continue").cloned() else { break };
+                target = format!("{base}&limit={limit}&continue={}", token.as_str().unwrap());
+            }
+            assert!(joined.len() == rows && joined.is_sorted(), "{base} by {limit}: {joined:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_continues_where_it_ended_though_agents_come_and_go() {
     let registry = populated().await;
     let first = registry.get("/agents?limit=2").await;
