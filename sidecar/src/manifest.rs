@@ -6,7 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use mesh_api::agent::{self, Dependency, MAX_CAPABILITIES, Registration};
+use mesh_api::agent::{self, Registration};
+use mesh_api::dependency::{Dependency, MAX_DEPENDENCIES};
 use mesh_api::document::{Fields, Findings, UnknownKey, kind, quoted, string, word};
 use mesh_api::endpoint;
 use mesh_api::error::Fault;
@@ -87,7 +88,7 @@ impl Manifest {
         let own = fields.required("endpoint", callable).unwrap_or_default();
         let advertised = fields.optional("advertise", callable).unwrap_or_else(|| own.clone());
         let mut timeouts = HashMap::new();
-        let dependencies = fields.list("dependencies", MAX_CAPABILITIES, |value, at, findings| {
+        let dependencies = fields.list("dependencies", MAX_DEPENDENCIES, |value, at, findings| {
             read_dependency(value, at, findings, &mut timeouts)
         });
         let probe = fields.nested("health", |value, at, findings| read_probe(&own, value, at, findings));

@@ -3,24 +3,23 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::capability::{self, Capability};
-use crate::document::{self, Fields, Findings, boolean, number, parsed, text, word};
+use crate::capability::Capability;
+use crate::dependency::{self, Dependency};
+use crate::document::{self, Fields, Findings, number, text, word};
 use crate::endpoint;
 use crate::error::Fault;
 use crate::health::Status;
-use crate::label;
-use crate::selector::Selector;
-use crate::version::VersionConstraint;
+use crate::label::{self, MAX_LABELS};
+use crate::schema;
 
 /// Longest agent id, and longest name.
 pub const MAX_ID: usize = 253;
 /// Most capabilities of one agent.
 pub const MAX_CAPABILITIES: usize = 1_000;
-/// Most labels of one agent.
-pub const MAX_LABELS: usize = 64;
 /// Seconds between heartbeats when the document does not say.
 pub const DEFAULT_HEALTH_INTERVAL: f64 = 30.0;
 /// Shortest and longest interval between heartbeats, in seconds.
@@ -29,67 +28,71 @@ pub const HEALTH_INTERVAL_RANGE: (f64, f64) = (0.1, 3600.0);
 pub const MAX_THRESHOLD: f64 = 86_400.0;
 /// Largest weight of an agent in load balancing; 0 takes it out.
 pub const MAX_WEIGHT: f64 = 1_000.0;
-/// Namespace of agents that name none.
+/// Weight of agents that give none.
+pub const DEFAULT_WEIGHT: f64 = 1.0;
+/// Namespace of agents that name none, and the type of those.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// What an agent says about itself when it registers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// Keys that are not known are accepted and named in the answer's `warnings`; a key that is null counts as absent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Registration {
     /// Unique in the whole mesh.
+    #[schemars(extend("pattern" = ID_PATTERN))]
     pub id: String,
-    /// For people.
+    /// For people; the id when absent.
+    #[schemars(default, length(min = 1, max = MAX_ID), transform = schema::without_default)]
     pub name: String,
     /// The namespace the agent lives in.
+    #[schemars(default = "default_word", extend("pattern" = label::DNS_LABEL_PATTERN))]
     pub namespace: String,
     /// Selects the default thresholds.
+    #[schemars(default = "default_word", extend("pattern" = AGENT_TYPE_PATTERN))]
     pub agent_type: String,
-    /// Where the agent is called.
+    /// Where the agent is called: an `http:` or `https:` URL with a host, without user info and fragment, or a
+    /// `stdio:` URL.
+    #[schemars(length(max = endpoint::MAX_ENDPOINT), extend("pattern" = endpoint::PATTERN))]
     pub endpoint: String,
-    /// What it can do.
+    /// What it can do. No two of them may have the same name and version.
+    #[schemars(default, length(max = MAX_CAPABILITIES))]
     pub capabilities: Vec<Capability>,
-    /// What selectors match.
+    /// What selectors match. The prefix of a key has at most 253 characters.
+    #[schemars(default, schema_with = "label::labels_schema")]
     pub labels: BTreeMap<String, String>,
-    /// Notes for people and tools.
+    /// Notes for people and tools: keys as those of labels, 256 KiB at most in all.
+    #[schemars(default, schema_with = "label::annotations_schema")]
     pub annotations: BTreeMap<String, String>,
     /// What it calls.
+    #[schemars(default, schema_with = "dependency::list_schema")]
     pub dependencies: Vec<Dependency>,
     /// Seconds between heartbeats.
+    #[schemars(default = "default_health_interval", range(min = HEALTH_INTERVAL_RANGE.0, max = HEALTH_INTERVAL_RANGE.1))]
     pub health_interval: f64,
     /// Seconds of silence until `degraded`; chosen by the registry when absent.
+    #[schemars(range(min = HEALTH_INTERVAL_RANGE.0, max = MAX_THRESHOLD))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_threshold: Option<f64>,
-    /// Seconds of silence until `expired`; chosen by the registry when absent.
+    /// Seconds of silence until `expired`; chosen by the registry when absent. Not below `timeout_threshold`.
+    #[schemars(range(min = HEALTH_INTERVAL_RANGE.0, max = MAX_THRESHOLD))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eviction_threshold: Option<f64>,
     /// Stored and returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<Value>,
     /// Stored and returned.
+    #[schemars(default)]
     pub config: Map<String, Value>,
-    /// Share of the load among equals.
+    /// Share of the load among equals; 0 takes the agent out.
+    #[schemars(default = "default_weight", range(min = 0.0, max = MAX_WEIGHT))]
     pub weight: f64,
     /// Stored and returned; heartbeats add to it. Last, because it is what changes in answers.
+    #[schemars(default)]
     pub metadata: Map<String, Value>,
 }
 
-/// Something that an agent calls.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Dependency {
-    /// Name of the capability.
-    pub capability: String,
-    /// Versions that will do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version_constraint: Option<VersionConstraint>,
-    /// Labels that the provider must have.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label_selector: Option<Selector>,
-    /// Whether the agent is of no use without it.
-    #[serde(default)]
-    pub required: bool,
-}
-
 /// What the registry knows about an agent: its registration and what the registry added.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agent {
     /// What the agent said.
     #[serde(flatten)]
@@ -97,10 +100,13 @@ pub struct Agent {
     /// Derived from heartbeats.
     pub status: Status,
     /// When it was last heard; null before the first heartbeat.
+    #[schemars(schema_with = "schema::timestamp_or_null")]
     pub last_heartbeat: Option<Timestamp>,
     /// When this id first registered.
+    #[schemars(schema_with = "schema::timestamp")]
     pub created_at: Timestamp,
     /// When the registration last changed.
+    #[schemars(schema_with = "schema::timestamp")]
     pub updated_at: Timestamp,
     /// Grows with every change of this record.
     pub resource_version: u64,
@@ -109,14 +115,16 @@ pub struct Agent {
     /// Who registered it, when the registry knows.
     pub owner: Option<String>,
     /// How well it fits a fuzzy query, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
 }
 
 /// The answer to a registration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Registered {
     /// Always `success`.
+    #[schemars(schema_with = "schema::success")]
     pub status: crate::error::Outcome,
     /// The agent that is registered now.
     pub agent_id: String,
@@ -130,9 +138,10 @@ pub struct Registered {
 }
 
 /// The answer to a deregistration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Unregistered {
     /// Always `success`.
+    #[schemars(schema_with = "schema::success")]
     pub status: crate::error::Outcome,
     /// The agent that is gone now.
     pub agent_id: String,
@@ -164,7 +173,7 @@ impl Registration {
     pub fn read(fields: &mut Fields<'_, '_>) -> Self {
         let id = fields.required("id", word(ID_RULE, is_id)).unwrap_or_default();
         let endpoint = fields.required("endpoint", endpoint::read).unwrap_or_default();
-        let dependencies = fields.list("dependencies", MAX_CAPABILITIES, Dependency::read);
+        let dependencies = fields.list("dependencies", dependency::MAX_DEPENDENCIES, Dependency::read);
         Self::read_rest(fields, id, endpoint, dependencies)
     }
 
@@ -204,7 +213,7 @@ impl Registration {
             security_context: fields.optional("security_context", document::any),
             config: fields.optional("config", document::object).unwrap_or_default(),
             metadata: fields.optional("metadata", document::object).unwrap_or_default(),
-            weight: fields.optional("weight", number(0.0, MAX_WEIGHT, "")).unwrap_or(1.0),
+            weight: fields.optional("weight", number(0.0, MAX_WEIGHT, "")).unwrap_or(DEFAULT_WEIGHT),
             id,
             endpoint,
         };
@@ -238,6 +247,18 @@ impl Registration {
     }
 }
 
+fn default_word() -> String {
+    DEFAULT_NAMESPACE.to_owned()
+}
+
+const fn default_health_interval() -> f64 {
+    DEFAULT_HEALTH_INTERVAL
+}
+
+const fn default_weight() -> f64 {
+    DEFAULT_WEIGHT
+}
+
 /// Whether `id` may be the id of an agent.
 pub fn is_id(id: &str) -> bool {
     (1..=MAX_ID).contains(&id.len())
@@ -246,6 +267,10 @@ pub fn is_id(id: &str) -> bool {
 
 /// The rule for agent ids, for error messages.
 pub const ID_RULE: &str = "1 to 253 letters, digits, '.', '_', ':' or '-'";
+/// The rule for agent ids, as a regular expression.
+pub const ID_PATTERN: &str = "^[A-Za-z0-9._:-]{1,253}$";
+/// What [`is_agent_type`] demands, as a regular expression.
+const AGENT_TYPE_PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
 
 fn is_agent_type(text: &str) -> bool {
     (1..=label::MAX_NAME).contains(&text.len())
@@ -253,39 +278,6 @@ fn is_agent_type(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-'))
-}
-
-// === impl Dependency ===
-
-impl Dependency {
-    /// Reads a dependency: the name of a capability, or an object that says more.
-    pub fn read(value: &Value, at: &str, findings: &mut Findings) -> Option<Self> {
-        if value.is_string() {
-            return Self::read_name(value, at, findings);
-        }
-        let mut fields = Fields::open(value, at, findings)?;
-        let dependency = Self::read_fields(&mut fields);
-        fields.close();
-        Some(dependency)
-    }
-
-    /// Reads a dependency that is no more than the name of a capability.
-    pub fn read_name(value: &Value, at: &str, findings: &mut Findings) -> Option<Self> {
-        let name = word(capability::NAME_RULE, capability::is_name);
-        let capability = name(value).map_err(|fault| findings.fault(at, fault)).ok()?;
-        Some(Self { capability, version_constraint: None, label_selector: None, required: false })
-    }
-
-    /// Reads a dependency's keys from an object that may have more. The result is meaningless after a fault.
-    pub fn read_fields(fields: &mut Fields<'_, '_>) -> Self {
-        let name = word(capability::NAME_RULE, capability::is_name);
-        Self {
-            capability: fields.required("capability", name).unwrap_or_default(),
-            version_constraint: fields.optional("version_constraint", parsed),
-            label_selector: fields.optional("label_selector", parsed),
-            required: fields.optional("required", boolean).unwrap_or_default(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema};
 use semver::Version;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::document::{self, Fields, Findings, boolean, string, text, word};
-use crate::version::{VersionConstraint, parse_version};
+use crate::version::{self, VersionConstraint, parse_version};
 
 /// Longest capability name.
 pub const MAX_NAME: usize = 128;
@@ -17,19 +18,26 @@ const MAX_TAGS: usize = 64;
 const MAX_WORD: usize = 128;
 
 /// One thing an agent can do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = add_parameters_schema)]
 pub struct Capability {
     /// What callers ask for, and the name of the agent's tool.
+    #[schemars(extend("pattern" = NAME_PATTERN))]
     pub name: String,
     /// Semantic version.
+    #[schemars(default = "default_version", schema_with = "version::version_schema")]
     pub version: Version,
     /// What it does, for people and models.
+    #[schemars(length(max = MAX_DESCRIPTION))]
     pub description: Option<String>,
     /// The group it belongs to.
+    #[schemars(length(min = 1, max = MAX_WORD))]
     pub category: Option<String>,
     /// Words to find it by.
+    #[schemars(default, length(max = MAX_TAGS), inner(length(min = 1, max = MAX_WORD)))]
     pub tags: Vec<String>,
     /// How much callers may rely on it.
+    #[schemars(default)]
     pub stability: Stability,
     /// JSON Schema of the arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,11 +50,12 @@ pub struct Capability {
     pub annotations: ToolHints,
     /// Other versions that callers of this one can use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_TAGS), schema_with = "version::versions_schema")]
     pub compatibility_versions: Vec<Version>,
 }
 
 /// How much callers may rely on a capability.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stability {
     /// Will not change without a new major version.
@@ -63,10 +72,11 @@ pub enum Stability {
 }
 
 /// The hints of an MCP tool. An absent hint promises nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolHints {
     /// A title for people.
+    #[schemars(length(max = MAX_DESCRIPTION))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// Calling it changes nothing.
@@ -110,7 +120,7 @@ impl Capability {
         let parameters_schema = fields.optional("parameters_schema", document::object);
         let capability = Self {
             name: name.unwrap_or_default(),
-            version: version.unwrap_or(Version::new(1, 0, 0)),
+            version: version.unwrap_or_else(default_version),
             description: fields.optional("description", text(0, MAX_DESCRIPTION)),
             category: fields.optional("category", text(1, MAX_WORD)),
             tags: read_tags(&mut fields),
@@ -139,6 +149,24 @@ pub fn is_name(name: &str) -> bool {
 
 /// The rule for the names of capabilities, for error messages.
 pub const NAME_RULE: &str = "a letter followed by letters, digits, '_', '.' or '-', 128 characters at most";
+
+/// The rule for the names of capabilities, as a regular expression.
+pub const NAME_PATTERN: &str = "^[A-Za-z][A-Za-z0-9_.-]{0,127}$";
+
+const fn default_version() -> Version {
+    Version::new(1, 0, 0)
+}
+
+/// Adds the key that is read and never answered.
+fn add_parameters_schema(schema: &mut Schema) {
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        let old = json!({
+            "type": "object", "additionalProperties": true, "writeOnly": true, "deprecated": true,
+            "description": "The older name of `input_schema`, which wins when both are there.",
+        });
+        properties.insert("parameters_schema".to_owned(), old);
+    }
+}
 
 fn read_tags(fields: &mut Fields<'_, '_>) -> Vec<String> {
     fields.list("tags", MAX_TAGS, |value, at, findings| {
@@ -224,8 +252,6 @@ impl CapabilityFilter {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn read(value: &Value) -> Result<Capability, Vec<String>> {

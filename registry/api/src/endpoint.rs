@@ -4,8 +4,10 @@ use serde_json::Value;
 
 use crate::document::{quoted, string};
 
+/// What is an endpoint, as a regular expression, in the letters of RFC 3986; [`check`] takes more in hosts and paths.
+pub(crate) const PATTERN: &str = r"^(https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+(\.[0-9]+){0,3}\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([/?][A-Za-z0-9._~:/?@!$&'()*+,;=%-]*)?|stdio:/*[!-.0-~][!-~]*)$";
 /// Longest endpoint, in bytes.
-const MAX_ENDPOINT: usize = 2048;
+pub const MAX_ENDPOINT: usize = 2048;
 
 /// Reads an endpoint: an `http:` or `https:` URL with a host and without user info, or a `stdio:` URL.
 ///

@@ -4,13 +4,16 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::schema;
+
 /// What kind of failure an error answer reports. Stable: clients match on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// The document or the query has faults; every one is listed in [`ErrorBody::faults`].
+    /// The document or the query has faults; every one is listed in `faults`.
     ValidationFailed,
     /// The body is not JSON, or not the JSON that this route takes.
     MalformedBody,
@@ -58,7 +61,7 @@ pub enum Code {
 }
 
 /// One thing that is wrong with a document or a query, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// Path of the field, such as `capabilities[0].version`; empty for the document as a whole.
     pub path: String,
@@ -67,9 +70,10 @@ pub struct Fault {
 }
 
 /// The body of every error answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// Always `error`, so that clients of the tool routes can look at one key.
+    #[schemars(schema_with = "schema::error")]
     pub status: Outcome,
     /// What failed, for people, in one line.
     pub error: String,

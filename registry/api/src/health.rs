@@ -4,10 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::schema;
+
 /// The health status of an agent. Derived from its heartbeats, never set by hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Registered, no heartbeat yet.
@@ -25,7 +28,7 @@ pub enum Status {
 }
 
 /// What an agent may say about itself in a heartbeat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reported {
     /// All is well.
@@ -40,15 +43,17 @@ pub enum Reported {
 }
 
 /// The answer of `GET /health/{id}`. Durations are seconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentHealth {
     /// The agent asked about.
     pub agent_id: String,
     /// Its status now.
     pub status: Status,
     /// When it was last heard; null before the first heartbeat.
+    #[schemars(schema_with = "schema::timestamp_or_null")]
     pub last_heartbeat: Option<Timestamp>,
     /// When the next heartbeat is due; null before the first.
+    #[schemars(schema_with = "schema::timestamp_or_null")]
     pub next_heartbeat_expected: Option<Timestamp>,
     /// Seconds of silence; null before the first heartbeat.
     pub time_since_heartbeat: Option<f64>,

@@ -1,18 +1,21 @@
 //! A sign of life, and the registry's answer to it.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::agent::{ID_RULE, is_id};
+use crate::agent::{ID_PATTERN, ID_RULE, is_id};
 use crate::document::{self, Fields, Findings, word};
 use crate::error::{Fault, Outcome};
 use crate::health::Reported;
+use crate::schema;
 
-/// A sign of life of one agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A sign of life of one agent. Keys that are not known are ignored; a key that is null counts as absent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Heartbeat {
     /// The agent that is alive.
+    #[schemars(extend("pattern" = ID_PATTERN))]
     pub agent_id: String,
     /// How it feels.
     #[serde(default)]
@@ -21,16 +24,19 @@ pub struct Heartbeat {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
     /// Version of the record that the sender believes is registered.
+    #[schemars(range(max = u64::MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<u64>,
 }
 
 /// The registry's answer to a heartbeat.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HeartbeatAnswer {
     /// Always `success`.
+    #[schemars(schema_with = "schema::success")]
     pub status: Outcome,
     /// When it was heard.
+    #[schemars(schema_with = "schema::timestamp")]
     pub timestamp: Timestamp,
     /// The same in a sentence.
     pub message: String,

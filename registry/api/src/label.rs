@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
 
 use crate::document::{Findings, kind, quoted};
 
@@ -12,6 +13,8 @@ use crate::document::{Findings, kind, quoted};
 pub const MAX_NAME: usize = 63;
 /// Longest prefix of a key, a DNS subdomain.
 pub const MAX_PREFIX: usize = 253;
+/// Most labels of one agent.
+pub const MAX_LABELS: usize = 64;
 /// Largest sum of all annotation keys and values of one agent, in bytes.
 pub const MAX_ANNOTATIONS_BYTES: usize = 256 * 1024;
 
@@ -21,6 +24,36 @@ pub const KEY_RULE: &str =
 /// The rule for values, for error messages.
 pub const VALUE_RULE: &str =
     "a label value: empty, or 1 to 63 letters, digits, '-', '_' or '.', alphanumeric at both ends";
+
+/// What is a DNS label, as a regular expression.
+pub(crate) const DNS_LABEL_PATTERN: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+/// The rule for keys, as a regular expression.
+const KEY_PATTERN: &str = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$";
+/// The rule for values, as a regular expression.
+const VALUE_PATTERN: &str = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$";
+
+/// The schema of a map of labels.
+pub(crate) fn labels_schema(_: &mut SchemaGenerator) -> Schema {
+    map_schema(json!({
+        "maxProperties": MAX_LABELS,
+        "additionalProperties": {"type": "string", "pattern": VALUE_PATTERN},
+    }))
+}
+
+/// The schema of a map of annotations.
+pub(crate) fn annotations_schema(_: &mut SchemaGenerator) -> Schema {
+    map_schema(json!({"additionalProperties": {"type": "string"}}))
+}
+
+/// A map with keys as the rule demands; `values` says the rest.
+fn map_schema(values: Value) -> Schema {
+    let mut schema = json_schema!({
+        "type": "object",
+        "propertyNames": {"type": "string", "pattern": KEY_PATTERN, "maxLength": MAX_PREFIX + 1 + MAX_NAME},
+    });
+    schema.ensure_object().extend(values.as_object().cloned().unwrap_or_default());
+    schema
+}
 
 /// Whether `key` may be the key of a label or an annotation.
 pub fn is_key(key: &str) -> bool {

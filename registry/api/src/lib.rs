@@ -12,6 +12,8 @@ pub mod heartbeat;
 
 pub mod agent;
 
+pub mod dependency;
+
 pub mod capability;
 pub mod health;
 pub mod selector;
@@ -23,3 +25,5 @@ pub mod label;
 pub mod document;
 
 pub mod error;
+
+pub mod schema;

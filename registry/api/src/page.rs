@@ -1,14 +1,16 @@
 //! The answers of the two discovery routes.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
 use crate::capability::Capability;
 use crate::health::Status;
+use crate::schema;
 
 /// The answer of `GET /agents`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentPage {
     /// The agents of this page, sorted by id, or by score for a fuzzy query.
     pub agents: Vec<Agent>,
@@ -18,7 +20,7 @@ pub struct AgentPage {
 }
 
 /// The answer of `GET /capabilities`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapabilityPage {
     /// The capabilities of this page, sorted by agent id, or by score for a fuzzy query.
     pub capabilities: Vec<CapabilityRow>,
@@ -28,13 +30,14 @@ pub struct CapabilityPage {
 }
 
 /// What both discovery routes say about a page.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PageInfo {
     /// Rows of this page.
     pub count: usize,
     /// Rows of all pages.
     pub total: usize,
     /// When the answer was made.
+    #[schemars(schema_with = "schema::timestamp")]
     pub timestamp: Timestamp,
     /// The newest change that the answer takes into account.
     pub resource_version: u64,
@@ -47,7 +50,7 @@ pub struct PageInfo {
 }
 
 /// One capability together with the agent that offers it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapabilityRow {
     /// The capability.
     #[serde(flatten)]
@@ -67,6 +70,7 @@ pub struct CapabilityRow {
     /// Its share of the load among equals.
     pub agent_weight: f64,
     /// How well the row fits a fuzzy query, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
 }

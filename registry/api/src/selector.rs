@@ -8,16 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::label;
 
-/// A parsed label selector.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// A Kubernetes label selector: `env=production,zone in (a,b),!canary`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = PATTERN))]
 pub struct Selector {
     requirements: Vec<Requirement>,
 }
+
+/// What is a selector, as a regular expression: requirements with commas between them, or none.
+const PATTERN: &str = r"^[ \t]*((![ \t]*([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?|([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?([ \t]*(==?|!=)[ \t]*([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?|[ \t]+(not)?in[ \t]*\([ \t]*([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?[ \t]*(,[ \t]*([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?[ \t]*)*\))?)[ \t]*(,[ \t]*(![ \t]*([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?|([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?([ \t]*(==?|!=)[ \t]*([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?|[ \t]+(not)?in[ \t]*\([ \t]*([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?[ \t]*(,[ \t]*([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?[ \t]*)*\))?)[ \t]*)*)?$";
 
 /// One condition of a selector.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +12,17 @@ use crate::document::quoted;
 /// Which versions of a capability will do: `^1.2`, `~1.2.0`, `>1.0.0`, `>=1,<2`, `1.2.3` for exactly that one.
 ///
 /// Pre-releases match only a constraint that names one of the same version, as in the `semver` crate.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = PATTERN))]
 pub struct VersionConstraint {
     requirement: VersionReq,
 }
+
+/// What is a version, as a regular expression; numbers end below 10^19, which is short of what the reader takes.
+const VERSION_PATTERN: &str = r"^(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})(-(0|[1-9][0-9]*|[0-9]*[A-Za-z-][A-Za-z0-9-]*)(\.(0|[1-9][0-9]*|[0-9]*[A-Za-z-][A-Za-z0-9-]*))*)?(\+[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*)?$";
+/// What is a constraint, as a regular expression: comparators with commas between them, or a wildcard.
+const PATTERN: &str = r"^ *([*xX]|(=|>=?|<=?|~|\^)? *(0|[1-9][0-9]{0,18})(\.[*xX](\.[*xX])?|\.(0|[1-9][0-9]{0,18})(\.[*xX]|\.(0|[1-9][0-9]{0,18})(-(0|[1-9][0-9]*|[0-9]*[A-Za-z-][A-Za-z0-9-]*)(\.(0|[1-9][0-9]*|[0-9]*[A-Za-z-][A-Za-z0-9-]*))*)?(\+[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*)?)?)? *(, *(=|>=?|<=?|~|\^)? *(0|[1-9][0-9]{0,18})(\.[*xX](\.[*xX])?|\.(0|[1-9][0-9]{0,18})(\.[*xX]|\.(0|[1-9][0-9]{0,18})(-(0|[1-9][0-9]*|[0-9]*[A-Za-z-][A-Za-z0-9-]*)(\.(0|[1-9][0-9]*|[0-9]*[A-Za-z-][A-Za-z0-9-]*))*)?(\+[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*)?)?)? *){0,31}) *$";
 
 /// Why a text is not a version constraint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +47,16 @@ pub fn parse_version(text: &str) -> Result<Version, String> {
             None => format!("must be a semantic version such as 1.2.0, got {} ({fault})", quoted(text)),
         }
     })
+}
+
+/// The schema of a version.
+pub(crate) fn version_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": VERSION_PATTERN})
+}
+
+/// The schema of a list of versions.
+pub(crate) fn versions_schema(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": version_schema(generator)})
 }
 
 // === impl VersionConstraint ===
