@@ -57,12 +57,22 @@ impl Heartbeat {
             agent_id: fields.required("agent_id", word(ID_RULE, is_id)).unwrap_or_default(),
             status: fields.optional("status", document::parsed).unwrap_or_default(),
             metadata: fields.optional("metadata", document::object).unwrap_or_default(),
-            resource_version: fields.optional("resource_version", |value| {
-                value.as_u64().ok_or_else(|| format!("must be a whole number, got {}", document::kind(value)))
-            }),
+            resource_version: fields.optional("resource_version", whole),
         });
         findings.conclude(heartbeat).map(|(heartbeat, _)| heartbeat)
     }
+}
+
+/// A whole number; `5.0` is one too, as in JSON Schema.
+fn whole(value: &Value) -> Result<u64, String> {
+    /// The first number that does not fit.
+    const END: f64 = 18_446_744_073_709_551_616.0;
+    let fraction = || value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..END).contains(number));
+    let fault = || match value {
+        Value::Number(number) => format!("must be a whole number from 0 to {}, got {number}", u64::MAX),
+        other => format!("must be a whole number, got {}", document::kind(other)),
+    };
+    value.as_u64().or_else(|| fraction().map(|number| number as u64)).ok_or_else(fault)
 }
 
 #[cfg(test)]
@@ -81,5 +91,15 @@ mod tests {
     fn a_bad_heartbeat_names_every_fault() {
         let faults = Heartbeat::from_value(&json!({"status": "sleepy", "metadata": 3})).unwrap_err();
         assert_eq!(faults.len(), 3, "{faults:?}");
+    }
+
+    #[test]
+    fn a_version_is_a_whole_number_however_it_is_written() {
+        let version = |version: Value| {
+            let heartbeat = Heartbeat::from_value(&json!({"agent_id": "a", "resource_version": version}));
+            heartbeat.ok().and_then(|heartbeat| heartbeat.resource_version)
+        };
+        assert_eq!([json!(7), json!(7.0)].map(version), [Some(7), Some(7)]);
+        assert_eq!([json!(7.5), json!(-1), json!(1e20)].map(version), [None; 3]);
     }
 }

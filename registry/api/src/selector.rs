@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::label;
 
-/// A Kubernetes label selector: `env=production,zone in (a,b),!canary`.
+/// A Kubernetes label selector: `env=production,zone in (a,b),!canary`. The prefix of a key has at most 253 characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend("pattern" = PATTERN))]
