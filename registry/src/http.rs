@@ -1,15 +1,22 @@
 //! The registry over HTTP: every route on one screen. A handler extracts, calls one service method and replies.
 
+mod root;
+
+mod dashboard;
+mod docs;
+
+mod openapi;
+
 mod agents;
 mod capabilities;
 mod health;
 mod heartbeat;
 mod metrics;
-mod root;
 mod tools;
 
-mod dashboard;
+mod card;
 mod discovery;
+mod html;
 mod observe;
 mod watch;
 
@@ -40,7 +47,9 @@ use crate::service::Registry;
 pub fn router(registry: Arc<Registry>, limits: Limits, watches: CancellationToken) -> Router {
     let api = Api::new(registry, limits, watches);
     Router::new()
-        .route("/", get(root::show))
+        .route(route::ROOT, get(root::show))
+        .route(route::OPENAPI, get(openapi::show))
+        .route(route::DOCS, get(docs::show))
         .route(route::TOOL, post(tools::call))
         .route(route::AGENTS, get(agents::find).post(agents::register))
         .route(route::AGENT, get(agents::show).delete(agents::unregister))

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mesh_api::health::Status;
+use mesh_api::schema;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::catalog::census::Census;
@@ -65,7 +67,7 @@ struct StatusLabels {
 }
 
 /// The answer of `GET /metrics`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are the contract and say what they count")]
 pub struct MetricsReport {
     pub total_agents: usize,
@@ -86,6 +88,7 @@ pub struct MetricsReport {
     pub agents_by_namespace: std::collections::BTreeMap<String, usize>,
     pub agents_by_status: std::collections::BTreeMap<Status, usize>,
     pub capabilities_by_category: std::collections::BTreeMap<String, usize>,
+    #[schemars(schema_with = "schema::timestamp")]
     pub last_updated: Timestamp,
 }
 

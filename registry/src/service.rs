@@ -12,6 +12,8 @@ use mesh_api::error::{Fault, Outcome};
 use mesh_api::health::AgentHealth;
 use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
 use mesh_api::query::{AgentQuery, CapabilityQuery};
+use mesh_api::schema;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
@@ -45,11 +47,11 @@ pub struct Registry {
 }
 
 /// The answer of `GET /health`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RegistryHealth {
     /// `healthy`, or `degraded` with reasons.
     pub status: &'static str,
-    /// Always [`SERVICE`].
+    /// The name of the service.
     pub service: &'static str,
     /// The release.
     pub version: &'static str,
@@ -64,6 +66,7 @@ pub struct RegistryHealth {
     /// Time since the start.
     pub uptime_seconds: f64,
     /// When the answer was made.
+    #[schemars(schema_with = "schema::timestamp")]
     pub timestamp: Timestamp,
 }
 

@@ -39,7 +39,7 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Registration {
     /// Unique in the whole mesh.
-    #[schemars(extend("pattern" = ID_PATTERN))]
+    #[schemars(length(max = MAX_ID), extend("pattern" = ID_PATTERN))]
     pub id: String,
     /// For people; the id when absent.
     #[schemars(default, length(min = 1, max = MAX_ID), transform = schema::without_default)]
@@ -260,15 +260,18 @@ const fn default_weight() -> f64 {
 }
 
 /// Whether `id` may be the id of an agent.
+///
+/// What stands for a folder in a path cannot be asked for: every client takes it out of the URL.
 pub fn is_id(id: &str) -> bool {
-    (1..=MAX_ID).contains(&id.len())
+    !matches!(id, "." | "..")
+        && (1..=MAX_ID).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-'))
 }
 
 /// The rule for agent ids, for error messages.
-pub const ID_RULE: &str = "1 to 253 letters, digits, '.', '_', ':' or '-'";
+pub const ID_RULE: &str = "1 to 253 letters, digits, '.', '_', ':' or '-', and not '.' or '..'";
 /// The rule for agent ids, as a regular expression.
-pub const ID_PATTERN: &str = "^[A-Za-z0-9._:-]{1,253}$";
+pub const ID_PATTERN: &str = r"^(\.{0,2}[A-Za-z0-9_:-]|\.\.\.)[A-Za-z0-9._:-]*$";
 /// What [`is_agent_type`] demands, as a regular expression.
 const AGENT_TYPE_PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
 
@@ -297,6 +300,15 @@ mod tests {
         );
         assert_eq!((agent.health_interval, agent.weight), (30.0, 1.0));
         assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn an_id_that_no_url_can_carry_is_refused() {
+        let is_read = |id| Registration::from_value(&json!({"id": id, "endpoint": "http://h:1/"})).is_ok();
+        assert_eq!(
+            ["...", "..a", ".a", "a..", ".", ".."].map(is_read),
+            [true, true, true, true, false, false]
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::agent::{ID_PATTERN, ID_RULE, is_id};
+use crate::agent::{ID_PATTERN, ID_RULE, MAX_ID, is_id};
 use crate::document::{self, Fields, Findings, word};
 use crate::error::{Fault, Outcome};
 use crate::health::Reported;
@@ -15,7 +15,7 @@ use crate::schema;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Heartbeat {
     /// The agent that is alive.
-    #[schemars(extend("pattern" = ID_PATTERN))]
+    #[schemars(length(max = MAX_ID), extend("pattern" = ID_PATTERN))]
     pub agent_id: String,
     /// How it feels.
     #[serde(default)]

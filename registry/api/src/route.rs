@@ -1,5 +1,11 @@
 //! The paths of the registry's HTTP API, once for the server and its clients.
 
+/// The card, or the dashboard.
+pub const ROOT: &str = "/";
+/// The API as an OpenAPI document.
+pub const OPENAPI: &str = "/openapi.json";
+/// The API as a page.
+pub const DOCS: &str = "/docs";
 /// Register (POST) and discover (GET) agents.
 pub const AGENTS: &str = "/agents";
 /// One agent: GET and DELETE.

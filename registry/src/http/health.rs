@@ -5,11 +5,19 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use mesh_api::health::AgentHealth;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::error::ApiError;
 use super::extract::Name;
 use super::state::Api;
+
+/// The answer to a probe.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Probe {
+    /// What the probe asked for.
+    status: &'static str,
+}
 
 /// `GET /health`: 503 while the store cannot be written, because registrations fail then.
 pub(super) async fn of_registry(State(api): State<Api>) -> impl IntoResponse {
@@ -24,12 +32,12 @@ pub(super) async fn of_agent(State(api): State<Api>, Name(id): Name) -> Result<J
 }
 
 /// `GET /livez`: the process answers.
-pub(super) async fn livez() -> Json<Value> {
-    Json(json!({"status": "alive"}))
+pub(super) async fn livez() -> Json<Probe> {
+    Json(Probe { status: "alive" })
 }
 
 /// `GET /readyz`: discovery answers. Connections are accepted only once the catalog has its snapshot, and discovery
 /// goes on while the store is away, so to be reached is to be ready.
-pub(super) async fn readyz() -> Json<Value> {
-    Json(json!({"status": "ready"}))
+pub(super) async fn readyz() -> Json<Probe> {
+    Json(Probe { status: "ready" })
 }

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use mesh_api::error::ErrorBody;
 use mesh_api::heartbeat::HeartbeatAnswer;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,16 +15,18 @@ use super::extract::Document;
 use super::state::Api;
 
 /// The answer to one heartbeat of a batch, at the place it had in the batch.
-#[derive(Serialize)]
-struct Item {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HeartbeatItem")]
+pub(super) struct Item {
     /// The status that the heartbeat would have been answered with by itself.
     status_code: u16,
+    /// The agent that it names, if it names one.
     agent_id: Option<String>,
     #[serde(flatten)]
     answer: ItemAnswer,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 enum ItemAnswer {
     Heard(HeartbeatAnswer),

@@ -7,18 +7,18 @@ use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, VARY};
 use axum::response::{Html, IntoResponse, Response};
 use mesh_api::query::{AgentQuery, Paging};
 use mesh_api::route;
-use serde_json::json;
 
+use super::card::Card;
 use super::dashboard;
 use super::error::ApiError;
+use super::html::POLICY;
+use super::openapi;
 use super::state::Api;
 use crate::moment::Moment;
 use crate::tools::Tool;
 
 /// Most agents on the dashboard; a page with more is no use to a person.
 const SHOWN: usize = 500;
-/// The dashboard needs nothing but its own style.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// `GET /`
 pub(super) async fn show(State(api): State<Api>, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -33,17 +33,16 @@ pub(super) async fn show(State(api): State<Api>, headers: HeaderMap) -> Result<R
     Ok(([(VARY, "accept"), (CONTENT_SECURITY_POLICY, POLICY)], html).into_response())
 }
 
-fn card(api: &Api) -> serde_json::Value {
+fn card(api: &Api) -> Card {
     let health = api.registry.health();
-    json!({
-        "service": health.service,
-        "version": health.version,
-        "status": health.status,
-        "description": "Knows which MCP agent can do what. Agents register and heartbeat; anyone may ask.",
-        "routes": [
-            route::AGENTS, route::AGENT, route::CAPABILITIES, route::HEARTBEAT, route::HEALTH, route::AGENT_HEALTH,
-            route::LIVEZ, route::READYZ, route::METRICS, route::METRICS_PROMETHEUS, route::TOOL,
-        ],
-        "tools": Tool::ALL.map(Tool::name),
-    })
+    Card {
+        service: health.service,
+        version: health.version,
+        status: health.status,
+        description: "Knows which MCP agent can do what. Agents register and heartbeat; anyone may ask.",
+        routes: openapi::paths(),
+        tools: Tool::ALL.map(Tool::name).to_vec(),
+        openapi: route::OPENAPI,
+        docs: route::DOCS,
+    }
 }

@@ -6,6 +6,7 @@ mod discovery;
 mod guide;
 mod life;
 mod malformed;
+mod openapi;
 mod operations;
 mod trouble;
 

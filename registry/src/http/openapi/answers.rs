@@ -1,0 +1,52 @@
+//! Answers that many operations share: the errors.
+
+use mesh_api::error::ErrorBody;
+use mesh_api::schema::Components;
+
+use super::operation::{Answer, Schema};
+
+/// The one media type of nearly every answer.
+pub(super) const JSON: &str = "application/json";
+const ERROR: &[(&str, Schema)] = &[(JSON, Components::output::<ErrorBody>)];
+
+/// What is wrong with a query.
+pub(super) const BAD_QUERY: &[Answer] = &[error(
+    400,
+    "The query has faults: all of them are listed in `faults`. A parameter that nothing reads is one of them, and the \
+     known one that it resembles is named.",
+)];
+/// What is wrong with a path: it is not UTF-8.
+pub(super) const BAD_PATH: &[Answer] = &[error(400, "The path cannot be read: it is not UTF-8.")];
+/// What can be wrong with a body.
+pub(super) const BAD_BODY: &[Answer] = &[
+    error(
+        400,
+        "The body is not JSON (`malformed_body`), or the document in it has faults (`validation_failed`): all of them \
+         are listed in `faults` with the path of each field.",
+    ),
+    error(408, "The body did not arrive in time."),
+    error(413, "The body is larger than this registry accepts."),
+    error(415, "The body says that it is not JSON."),
+];
+/// What can be wrong with the arguments of a tool.
+pub(super) const BAD_ARGUMENTS: &[Answer] = BAD_BODY;
+/// Nobody is registered under that id.
+pub(super) const NO_AGENT: &[Answer] = &[error(404, "No agent is registered under that id.")];
+/// Why a change may not become durable.
+pub(super) const NOT_DURABLE: &[Answer] = &[
+    error(409, "Others kept changing the same agent at the same time."),
+    Answer {
+        headers: &[("Retry-After", "Seconds after which to try again.")],
+        ..error(503, "The store cannot be reached now, nothing was changed.")
+    },
+    error(507, "The disk that makes registrations durable is full, nothing was changed."),
+];
+
+const fn error(status: u16, description: &'static str) -> Answer {
+    Answer { content: ERROR, ..Answer::bare(status, description) }
+}
+
+/// The answer of a request that was carried out.
+pub(super) const fn ok(description: &'static str, content: &'static [(&'static str, Schema)]) -> Answer {
+    Answer { content, ..Answer::bare(200, description) }
+}

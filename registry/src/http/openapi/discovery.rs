@@ -1,0 +1,112 @@
+//! Operations on agents and capabilities.
+
+use axum::http::Method;
+use mesh_api::agent::{Agent, Registered, Registration, Unregistered};
+use mesh_api::page::{AgentPage, CapabilityPage};
+use mesh_api::route;
+use mesh_api::schema::Components;
+
+use super::answers::{BAD_BODY, BAD_PATH, BAD_QUERY, JSON, NO_AGENT, NOT_DURABLE, ok};
+use super::examples;
+use super::operation::{Answer, Body, Link, Operation};
+use super::parameters::{AGENT_FILTERS, AGENT_ID, CAPABILITY_FILTERS, COMMON};
+
+const GROUP: &str = "Discovery";
+/// The headers of a discovery answer.
+const CACHED: &[(&str, &str)] = &[("Cache-Control", "How long the answer may be kept.")];
+/// What can be done with an agent that has just registered.
+const REGISTERED: &[Link] = &[
+    Link { to: "getAgent", parameter: "id", value: "$response.body#/agent_id" },
+    Link { to: "getAgentHealth", parameter: "id", value: "$response.body#/agent_id" },
+    Link { to: "unregisterAgent", parameter: "id", value: "$response.body#/agent_id" },
+];
+
+pub(super) static OPERATIONS: [Operation; 5] = [
+    Operation {
+        method: Method::GET,
+        path: route::AGENTS,
+        id: "findAgents",
+        group: GROUP,
+        summary: "Find agents",
+        description: "All filters must hold, and one capability of the agent must satisfy all filters of capabilities. \
+                      Sorted by id, or by `score` with `fuzzy_match`.",
+        parameters: &[AGENT_FILTERS, COMMON],
+        body: None,
+        answers: &[
+            &[Answer {
+                headers: CACHED,
+                ..ok("The agents that fit.", &[(JSON, Components::output::<AgentPage>)])
+            }],
+            BAD_QUERY,
+        ],
+    },
+    Operation {
+        method: Method::POST,
+        path: route::AGENTS,
+        id: "registerAgent",
+        group: GROUP,
+        summary: "Register an agent",
+        description: "Creates the agent, or replaces the document under its id. Answered once the change is durable. \
+                      The same document again changes nothing. Keys that are not known are named in `warnings`.",
+        parameters: &[],
+        body: Some(Body {
+            description: "The registration document.",
+            schema: Components::input::<Registration>,
+            is_required: true,
+            examples: &[("agent", examples::registration), ("smallest", examples::smallest)],
+        }),
+        answers: &[
+            &[Answer {
+                links: REGISTERED,
+                ..ok("The agent is registered.", &[(JSON, Components::output::<Registered>)])
+            }],
+            BAD_BODY,
+            NOT_DURABLE,
+        ],
+    },
+    Operation {
+        method: Method::GET,
+        path: route::AGENT,
+        id: "getAgent",
+        group: GROUP,
+        summary: "Show an agent",
+        description: "What the agent said when it registered, and what the registry knows about it.",
+        parameters: &[AGENT_ID],
+        body: None,
+        answers: &[&[ok("The agent.", &[(JSON, Components::output::<Agent>)])], BAD_PATH, NO_AGENT],
+    },
+    Operation {
+        method: Method::DELETE,
+        path: route::AGENT,
+        id: "unregisterAgent",
+        group: GROUP,
+        summary: "Unregister an agent",
+        description: "Answered once the removal is durable.",
+        parameters: &[AGENT_ID],
+        body: None,
+        answers: &[
+            &[ok("The agent is gone.", &[(JSON, Components::output::<Unregistered>)])],
+            BAD_PATH,
+            NO_AGENT,
+            NOT_DURABLE,
+        ],
+    },
+    Operation {
+        method: Method::GET,
+        path: route::CAPABILITIES,
+        id: "findCapabilities",
+        group: GROUP,
+        summary: "Find capabilities",
+        description: "Each row is a capability together with the agent that offers it. All filters must hold. Sorted by \
+                      agent id, or by `score` with `fuzzy_match`.",
+        parameters: &[CAPABILITY_FILTERS, COMMON],
+        body: None,
+        answers: &[
+            &[Answer {
+                headers: CACHED,
+                ..ok("The capabilities that fit.", &[(JSON, Components::output::<CapabilityPage>)])
+            }],
+            BAD_QUERY,
+        ],
+    },
+];
