@@ -3,10 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+/// The body is no JSON.
+pub const PARSE_ERROR: i64 = -32700;
+/// The body is JSON, and no message of the protocol.
+pub const INVALID_REQUEST: i64 = -32600;
 /// The method does not exist.
 pub const METHOD_NOT_FOUND: i64 = -32601;
 /// The parameters do not fit, or the tool is unknown.
 pub const INVALID_PARAMS: i64 = -32602;
+/// The server failed.
+pub const INTERNAL_ERROR: i64 = -32603;
 /// Headers and body disagree (2026-07-28).
 pub const HEADER_MISMATCH: i64 = -32020;
 /// The client lacks a capability that the server needs (2026-07-28).

@@ -1,0 +1,141 @@
+//! What a client sent: reads the envelope, and of the parameters what a server of tools looks at.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::reply::Refusal;
+
+/// A message of a client.
+#[derive(Debug)]
+pub(super) enum Message<'b> {
+    /// Wants an answer.
+    Request(Request<'b>),
+    /// Wants none: a notification, or the answer to a request that we never sent.
+    Other,
+}
+
+/// A message that wants an answer.
+#[derive(Debug)]
+pub(super) struct Request<'b> {
+    pub(super) id: &'b RawValue,
+    pub(super) method: Cow<'b, str>,
+    params: Option<&'b RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'b> {
+    jsonrpc: Cow<'b, str>,
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    id: Option<&'b RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'b, str>>,
+    #[serde(borrow)]
+    params: Option<&'b RawValue>,
+    #[serde(borrow)]
+    result: Option<&'b RawValue>,
+    #[serde(borrow)]
+    error: Option<&'b RawValue>,
+}
+
+/// The parameters of every method that there is. Others are ignored.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Params<'b> {
+    #[serde(borrow, rename = "_meta")]
+    meta: Option<&'b RawValue>,
+    #[serde(borrow)]
+    pub(super) name: Option<Cow<'b, str>>,
+    #[serde(borrow)]
+    pub(super) uri: Option<Cow<'b, str>>,
+    #[serde(borrow)]
+    pub(super) arguments: Option<&'b RawValue>,
+    #[serde(borrow)]
+    pub(super) cursor: Option<Cow<'b, str>>,
+    #[serde(borrow)]
+    pub(super) protocol_version: Option<Cow<'b, str>>,
+}
+
+/// What every request of the current revision says about its client.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Meta<'b> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    pub(super) version: Option<Cow<'b, str>>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+    pub(super) capabilities: Option<&'b RawValue>,
+}
+
+// === impl Message ===
+
+impl<'b> Message<'b> {
+    /// Reads one message.
+    pub(super) fn read(body: &'b [u8]) -> Result<Self, Refusal> {
+        let envelope = serde_json::from_slice::<Envelope<'_>>(body);
+        let envelope = envelope.map_err(|fault| Refusal::unreadable(&fault))?;
+        if envelope.jsonrpc != "2.0" {
+            return Err(Refusal::invalid("'jsonrpc' must be \"2.0\""));
+        }
+        match envelope {
+            Envelope { method: Some(method), id: Some(id), params, .. } if is_id(id) => {
+                Ok(Self::Request(Request { id, method, params }))
+            }
+            Envelope { method: Some(_), id: Some(_), .. } => {
+                Err(Refusal::invalid("'id' must be a text or a number"))
+            }
+            Envelope { method: None, result: None, error: None, .. } => {
+                Err(Refusal::invalid("the message has no 'method'"))
+            }
+            _ => Ok(Self::Other),
+        }
+    }
+}
+
+/// The messages of a body that is a list, each unread; `None` for any other body.
+pub(super) fn batch(body: &[u8]) -> Option<Result<Vec<&RawValue>, Refusal>> {
+    let is_list = body.trim_ascii_start().starts_with(b"[");
+    is_list.then(|| serde_json::from_slice(body).map_err(|fault| Refusal::unreadable(&fault)))
+}
+
+fn is_id(id: &RawValue) -> bool {
+    id.get().starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
+}
+
+/// Keeps `null` apart from nothing at all.
+fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+// === impl Request ===
+
+impl<'b> Request<'b> {
+    /// Its parameters.
+    pub(super) fn params(&self) -> Result<Params<'b>, Refusal> {
+        let Some(params) = self.params else { return Ok(Params::default()) };
+        // A list would be read as the fields one after the other.
+        if !is_object(params) {
+            return Err(Refusal::params("'params' must be an object"));
+        }
+        serde_json::from_str(params.get())
+            .map_err(|fault| Refusal::params(format!("'params' do not fit {}: {fault}", self.method)))
+    }
+}
+
+// === impl Params ===
+
+impl<'b> Params<'b> {
+    /// What the request says about its client.
+    pub(super) fn meta(&self) -> Result<Meta<'b>, Refusal> {
+        let Some(meta) = self.meta else { return Ok(Meta::default()) };
+        if !is_object(meta) {
+            return Err(Refusal::meta("'_meta' must be an object"));
+        }
+        serde_json::from_str(meta.get())
+            .map_err(|fault| Refusal::meta(format!("'_meta' cannot be read: {fault}")))
+    }
+}
+
+/// Whether `value` is a JSON object.
+pub(super) fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
+}

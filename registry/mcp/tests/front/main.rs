@@ -1,0 +1,12 @@
+//! The front over a table of a few tools: HTTP in, HTTP out, without a network.
+
+#![cfg(test)]
+
+mod batches;
+mod calls;
+mod current;
+mod lists;
+mod older;
+mod refusals;
+
+mod table;
