@@ -11,6 +11,7 @@ mod agents;
 mod capabilities;
 mod health;
 mod heartbeat;
+mod mcp;
 mod metrics;
 mod tools;
 
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use mesh_api::route;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -50,6 +51,8 @@ pub fn router(registry: Arc<Registry>, limits: Limits, watches: CancellationToke
         .route(route::ROOT, get(root::show))
         .route(route::OPENAPI, get(openapi::show))
         .route(route::DOCS, get(docs::show))
+        .route(route::MCP, any(mcp::take))
+        .route(route::MCP_WITH_SLASH, any(mcp::take))
         .route(route::TOOL, post(tools::call))
         .route(route::AGENTS, get(agents::find).post(agents::register))
         .route(route::AGENT, get(agents::show).delete(agents::unregister))

@@ -1,20 +1,22 @@
-//! The registry's tools: names, arguments, and the service method behind each.
+//! The registry's tools: names, what they say about themselves, and the service method behind each.
 //!
-//! `/mcp/tools/{tool}` calls them as plain JSON; a native MCP endpoint offers the same table.
+//! `/mcp` offers them to MCP clients, `/mcp/tools/{tool}` as plain JSON; both answer what the REST route answers.
+
+mod card;
+mod filters;
 
 use std::str::FromStr;
 
-use mesh_api::agent::{ID_RULE, Registered, Unregistered, is_id};
-use mesh_api::document::{Fields, Findings, any, kind, word};
+use bytes::Bytes;
+use mesh_api::agent::{ID_RULE, is_id};
+use mesh_api::document::{Fields, Findings, any, word};
 use mesh_api::error::Fault;
-use mesh_api::health::AgentHealth;
-use mesh_api::heartbeat::HeartbeatAnswer;
-use mesh_api::query::{AgentQuery, CapabilityQuery};
+use mesh_api::query::{AgentQuery, CapabilityQuery, Watch};
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::catalog::listing::Listing;
+use self::card::Card;
+pub use self::filters::Reader;
 use crate::error::RegistryError;
 use crate::moment::Moment;
 use crate::service::Registry;
@@ -34,18 +36,6 @@ pub enum Tool {
     GetAgentStatus,
     /// The filters of `GET /capabilities` as keys.
     ListCapabilities,
-}
-
-/// The answer of a tool: the same as that of its route.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-#[expect(missing_docs, reason = "each variant is named and documented as the type it holds")]
-pub enum Answer {
-    Registered(Registered),
-    Unregistered(Unregistered),
-    Listing(Box<RawValue>),
-    Heartbeat(HeartbeatAnswer),
-    Health(AgentHealth),
 }
 
 // === impl Tool ===
@@ -73,29 +63,40 @@ impl Tool {
         }
     }
 
-    /// Calls the tool.
+    /// What it says about itself, as MCP servers list a tool: title, description, schemas, hints.
+    pub fn card(self) -> Value {
+        let card = match self {
+            Self::RegisterAgent => Card::register_agent(),
+            Self::UnregisterAgent => Card::unregister_agent(),
+            Self::DiscoverServices => Card::discover_services(),
+            Self::Heartbeat => Card::heartbeat(),
+            Self::GetAgentStatus => Card::get_agent_status(),
+            Self::ListCapabilities => Card::list_capabilities(),
+        };
+        card.into_value(self.name())
+    }
+
+    /// Calls the tool; the answer is the JSON that the route of the same purpose answers.
     ///
     /// # Errors
     /// When the arguments have faults, or as the service method behind it.
-    pub async fn call(self, registry: &Registry, arguments: &Value) -> Result<Answer, RegistryError> {
-        Ok(match self {
+    pub async fn call(
+        self,
+        registry: &Registry,
+        arguments: &Value,
+        reader: Reader,
+    ) -> Result<Bytes, RegistryError> {
+        match self {
             Self::RegisterAgent => {
                 let document = argument(arguments, "registration_data", any)?;
-                Answer::Registered(registry.register(&document).await?)
+                Ok(json(&registry.register(&document).await?))
             }
-            Self::UnregisterAgent => Answer::Unregistered(registry.unregister(&agent_id(arguments)?).await?),
-            Self::DiscoverServices => {
-                let query = filters(arguments).and_then(|query| AgentQuery::parse(&query));
-                listed(registry.agents(&query.map_err(RegistryError::InvalidQuery)?).await?)
-            }
-            Self::Heartbeat => Answer::Heartbeat(registry.heartbeat(arguments)?),
-            Self::GetAgentStatus => Answer::Health(registry.agent_health(&agent_id(arguments)?)?),
-            Self::ListCapabilities => {
-                let text = filters(arguments).map_err(RegistryError::InvalidQuery)?;
-                let query = CapabilityQuery::parse(&text).map_err(RegistryError::InvalidQuery)?;
-                listed(registry.capabilities(&query, &text).await?)
-            }
-        })
+            Self::UnregisterAgent => Ok(json(&registry.unregister(&agent_id(arguments)?).await?)),
+            Self::DiscoverServices => find_agents(registry, arguments, reader).await,
+            Self::Heartbeat => Ok(json(&registry.heartbeat(arguments)?)),
+            Self::GetAgentStatus => Ok(json(&registry.agent_health(&agent_id(arguments)?)?)),
+            Self::ListCapabilities => find_capabilities(registry, arguments, reader).await,
+        }
     }
 }
 
@@ -110,9 +111,37 @@ impl FromStr for Tool {
     }
 }
 
-fn listed(listing: Listing) -> Answer {
-    let json = String::from_utf8_lossy(&listing.bytes(Moment::now().wall)).into_owned();
-    Answer::Listing(RawValue::from_string(json).unwrap_or_default())
+async fn find_agents(registry: &Registry, arguments: &Value, reader: Reader) -> Result<Bytes, RegistryError> {
+    let query = filters::query_string(arguments).and_then(|query| AgentQuery::parse(&query));
+    let mut query = query.map_err(RegistryError::InvalidQuery)?;
+    reader.limit(&mut query.paging).map_err(RegistryError::InvalidQuery)?;
+    refuse_watch(query.watch)?;
+    Ok(registry.agents(&query).await?.bytes(Moment::now().wall))
+}
+
+async fn find_capabilities(
+    registry: &Registry,
+    arguments: &Value,
+    reader: Reader,
+) -> Result<Bytes, RegistryError> {
+    let query = filters::query_string(arguments).and_then(|query| CapabilityQuery::parse(&query));
+    let mut query = query.map_err(RegistryError::InvalidQuery)?;
+    reader.limit(&mut query.paging).map_err(RegistryError::InvalidQuery)?;
+    refuse_watch(query.watch)?;
+    Ok(registry.capabilities(&query, &query.to_string()).await?.bytes(Moment::now().wall))
+}
+
+/// A tool answers once.
+fn refuse_watch(watch: Option<Watch>) -> Result<(), RegistryError> {
+    let fault =
+        || Fault::new("watch", "is not for tools, which answer once: GET /agents?watch=true streams changes");
+    watch.map_or(Ok(()), |_| Err(RegistryError::InvalidQuery(vec![fault()])))
+}
+
+/// The one place where an answer becomes bytes.
+fn json(answer: &impl Serialize) -> Bytes {
+    // Our answers have text for keys and nothing that is no JSON, so writing them into memory has no way to fail.
+    serde_json::to_vec(answer).unwrap_or_default().into()
 }
 
 fn agent_id(arguments: &Value) -> Result<String, RegistryError> {
@@ -130,38 +159,8 @@ fn argument<T>(
     findings.conclude(value).map(|(value, _)| value).map_err(RegistryError::InvalidDocument)
 }
 
-/// Writes filters given as JSON keys as the query string that the route takes.
-fn filters(arguments: &Value) -> Result<String, Vec<Fault>> {
-    let Value::Object(object) = arguments else {
-        return Err(vec![Fault::new("", format!("arguments must be an object, got {}", kind(arguments)))]);
-    };
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    let mut faults = Vec::new();
-    for (key, value) in object.iter().filter(|(_, value)| !value.is_null()) {
-        match filter_text(value) {
-            Some(text) => drop(query.append_pair(key, &text)),
-            None => faults
-                .push(Fault::new(key, format!("must be a text or a list of texts, got {}", kind(value)))),
-        }
-    }
-    if faults.is_empty() { Ok(query.finish()) } else { Err(faults) }
-}
-
-fn filter_text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-        Value::Array(items) => {
-            items.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|texts| texts.join(","))
-        }
-        Value::Null | Value::Object(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -174,22 +173,24 @@ mod tests {
     }
 
     #[test]
-    fn filters_as_json_mean_what_they_mean_in_a_query_string() {
-        let arguments = json!({
-            "namespace": "production", "capability_tags": ["b", "a"], "fuzzy_match": true, "limit": 5,
-            "version_constraint": ">=1.0.0,<2.0.0", "status": null
-        });
-        let query = AgentQuery::parse(&filters(&arguments).unwrap()).unwrap();
-        assert_eq!((query.namespace.as_deref(), query.fuzzy_match), (Some("production"), true));
-        assert_eq!(
-            (query.capability.tags, query.paging.limit),
-            (vec!["a".to_owned(), "b".to_owned()], Some(5))
-        );
+    fn every_tool_says_what_it_does_and_what_goes_in_and_out() {
+        for card in Tool::ALL.map(Tool::card) {
+            for text in ["name", "title", "description"] {
+                assert!(card[text].as_str().is_some_and(|text| !text.is_empty()), "{text} of {card}");
+            }
+            for schema in ["inputSchema", "outputSchema"] {
+                assert_eq!(card[schema]["type"], "object", "{schema} of {card}");
+                assert!(card[schema]["properties"].is_object(), "{schema} of {card}");
+            }
+            let hints = card["annotations"].as_object().unwrap();
+            assert!(hints.len() == 4 && hints.values().all(Value::is_boolean), "{card}");
+        }
     }
 
     #[test]
-    fn a_filter_that_is_no_text_is_a_fault() {
-        let faults = filters(&json!({"name": {"a": 1}, "tags": [1]})).unwrap_err();
-        assert_eq!(faults.len(), 2, "{faults:?}");
+    fn only_the_tools_that_change_nothing_say_so() {
+        let reads = |tool: &Tool| tool.card()["annotations"]["readOnlyHint"] == true;
+        let reading = Tool::ALL.into_iter().filter(reads).map(Tool::name).collect::<Vec<_>>();
+        assert_eq!(reading, ["discover_services", "get_agent_status", "list_capabilities"]);
     }
 }

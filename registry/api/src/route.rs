@@ -26,5 +26,9 @@ pub const READYZ: &str = "/readyz";
 pub const METRICS: &str = "/metrics";
 /// Metrics as Prometheus text.
 pub const METRICS_PROMETHEUS: &str = "/metrics/prometheus";
+/// The registry as an MCP server.
+pub const MCP: &str = "/mcp";
+/// The same, for clients that write addresses with a slash at the end.
+pub const MCP_WITH_SLASH: &str = "/mcp/";
 /// One tool of the registry as plain JSON over HTTP.
 pub const TOOL: &str = "/mcp/tools/{tool}";

@@ -6,14 +6,14 @@
 //!
 //! What differs between the eras is settled in `era`; `methods` answers.
 
-pub mod tools;
-
 mod methods;
 
 mod era;
 mod request;
 
 pub mod reply;
+
+pub mod tools;
 
 pub mod listing;
 pub mod origins;

@@ -54,10 +54,15 @@ impl FromRequestParts<Api> for Name {
     }
 }
 
+/// The bytes of a body that says of itself that it is JSON.
+pub(super) async fn bytes(request: Request, api: &Api) -> Result<Bytes, ApiError> {
+    check_media_type(&request)?;
+    collect(request.into_body(), api.max_document_bytes).await
+}
+
 /// The body as JSON; `None` when it is empty.
 async fn json(request: Request, api: &Api) -> Result<Option<Value>, ApiError> {
-    check_media_type(&request)?;
-    let body = collect(request.into_body(), api.max_document_bytes).await?;
+    let body = bytes(request, api).await?;
     if body.trim_ascii().is_empty() {
         return Ok(None);
     }

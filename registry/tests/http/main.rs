@@ -6,6 +6,7 @@ mod discovery;
 mod guide;
 mod life;
 mod malformed;
+mod mcp;
 mod openapi;
 mod operations;
 mod trouble;

@@ -17,7 +17,7 @@ const LINE: [(&str, &[&str]); 8] = [
     ("registry/mcp", &[]),
     ("registry/daemon", &["mesh-api"]),
     ("registry/client", &["mesh-api"]),
-    ("registry", &["mesh-api", "mesh-daemon"]),
+    ("registry", &["mesh-api", "mesh-mcp", "mesh-daemon"]),
     ("sidecar", &["mesh-api", "mesh-mcp", "mesh-daemon", "mesh-client"]),
     ("examples", &["mesh-registry", "mesh-sidecar"]),
     ("tests", &["mesh-daemon", "mesh-registry", "mesh-sidecar", "mesh-examples"]),
