@@ -1,0 +1,43 @@
+"""An older official Python client against a registry: `older_client.py URL`. Runs under every 1.x line of the SDK."""
+
+import asyncio
+import sys
+from importlib.metadata import version
+
+from mcp import ClientSession, McpError
+from mcp.client.streamable_http import streamablehttp_client
+
+import life
+
+
+class Older:
+    """A session that has shaken hands."""
+
+    def __init__(self, session: ClientSession):
+        self.session = session
+
+    async def tools(self) -> list[str]:
+        return [tool.name for tool in (await self.session.list_tools()).tools]
+
+    async def call(self, tool: str, arguments: dict) -> tuple[bool, dict | None, str]:
+        result = await self.session.call_tool(tool, arguments)
+        # The first lines keep what they do not know under its name on the wire.
+        return result.isError, getattr(result, "structuredContent", None), result.content[0].text
+
+    async def error_code(self, call) -> int | None:
+        try:
+            await call()
+        except McpError as error:
+            return error.error.code
+        return None
+
+
+async def main(url: str) -> None:
+    async with streamablehttp_client(url) as (reading, writing, _), ClientSession(reading, writing) as session:
+        spoken = (await session.initialize()).protocolVersion
+        await session.send_ping()
+        await life.lead(Older(session), f"python-{version('mcp')}")
+    print(f"ok   mcp {version('mcp')}: {spoken}", flush=True)
+
+
+asyncio.run(main(sys.argv[1]))
