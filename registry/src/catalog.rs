@@ -8,6 +8,7 @@ pub mod census;
 
 pub mod answers;
 pub mod expiry;
+pub mod keeping;
 pub mod progress;
 pub mod unflushed;
 pub mod watcher;
@@ -53,11 +54,10 @@ pub mod shapes;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
 
 use mesh_api::error::Fault;
 use mesh_api::heartbeat::Heartbeat;
-use mesh_api::query::{AgentQuery, CapabilityQuery};
+use mesh_api::query::{AgentQuery, CapabilityQuery, Paging};
 use tokio::time::Instant;
 
 use self::answers::Answers;
@@ -66,11 +66,12 @@ use self::census::Census;
 use self::expiry::Expiry;
 use self::history::{Gone, History};
 use self::hit::Hit;
+use self::keeping::Keeping;
 use self::known::{Known, Noticed};
 use self::listing::{Listing, Rows};
 use self::page::Page;
 use self::progress::Progress;
-use self::query::Kind;
+use self::query::Found;
 use self::record::Record;
 use self::seats::{Seated, Seats};
 use self::unflushed::Unflushed;
@@ -79,8 +80,6 @@ use crate::health::{AgentTypes, Vantage};
 use crate::moment::Moment;
 use crate::store::change::{Changed, Event, Snapshot, Stored};
 
-/// Time until a registry that started empty may believe that it has heard everybody: one default health interval.
-const WARM_UP: Duration = Duration::from_secs(30);
 /// Most changes of status that are listed before readers get their turn.
 const NOTICED_AT_ONCE: usize = 64;
 
@@ -101,24 +100,12 @@ pub struct Catalog {
     pub unflushed: Unflushed,
 }
 
-/// What the catalog keeps, and how much of it.
-#[derive(Debug, Clone, Copy)]
-pub struct Keeping {
-    /// Most answers that are kept to be given again.
-    pub answers: usize,
-    /// Most changes that are kept for watchers.
-    pub changes: usize,
-    /// How long agents are kept that have expired.
-    pub retention: Duration,
-}
-
 impl Catalog {
     /// An empty catalog; agents get their thresholds from `types`.
     pub fn new(types: AgentTypes, keeping: Keeping, now: Instant) -> Self {
         let history = Arc::new(History::new(keeping.changes));
-        let known = Known::nobody(Arc::clone(&history), keeping.retention, now + WARM_UP, now);
         Self {
-            known: RwLock::new(known),
+            known: RwLock::new(Known::nobody(Arc::clone(&history), keeping.retention, now)),
             edition: AtomicU64::new(0),
             answers: Answers::new(keeping.answers),
             history,
@@ -138,27 +125,21 @@ impl Catalog {
     pub fn apply(&self, events: Vec<Event>, now: Instant) -> Result<(), Unreadable> {
         let mut outcome = Ok(());
         for event in events {
-            let applied = match event {
-                Event::Snapshot(snapshot) => self.replace(snapshot, now),
-                Event::Changed(Changed::Put(stored)) => self.put(stored, now),
+            match event {
+                Event::Snapshot(snapshot) => outcome = outcome.and(self.replace(snapshot, now)),
+                Event::Changed(Changed::Put(stored)) => outcome = outcome.and(self.put(stored, now)),
                 Event::Changed(Changed::Removed { id, revision }) => {
                     self.change(|known| known.remove(&id, revision));
-                    Ok(())
                 }
-                Event::Changed(Changed::Noticed { revision }) => {
-                    self.write().announce(revision);
-                    Ok(())
-                }
-            };
-            outcome = outcome.and(applied);
+                Event::Changed(Changed::Noticed { revision }) => self.write().announce(revision),
+            }
         }
         self.progress.advance(self.revision());
         outcome
     }
 
-    /// A store that had agents knows everybody there is.
     fn replace(&self, snapshot: Snapshot, now: Instant) -> Result<(), Unreadable> {
-        let (mut seats, mut outcome, had_agents) = (Seats::new(now), Ok(()), !snapshot.agents.is_empty());
+        let (mut seats, mut outcome) = (Seats::new(now), Ok(()));
         let from = self.expiry.vantage(now);
         for stored in snapshot.agents {
             let (known, beat) = (self.get(&stored.id), snapshot.beats.get(&*stored.id));
@@ -168,12 +149,7 @@ impl Catalog {
                 Err(fault) => outcome = Err(fault),
             }
         }
-        self.change(|known| {
-            known.replace(seats, snapshot.revision);
-            if had_agents {
-                known.warm_at = now;
-            }
-        });
+        self.change(|known| known.replace(seats, snapshot.revision, now));
         outcome
     }
 
@@ -250,11 +226,7 @@ impl Catalog {
     /// # Errors
     /// When its `continue` is not ours.
     pub fn agents(&self, query: &AgentQuery, now: Instant) -> Result<Listing, Fault> {
-        let known = self.read();
-        let page = Page::cut(&known.seats, &query::agents(&known.seats, query), &query.paging)?;
-        let (revision, is_warm) = (known.revision, now >= known.warm_at);
-        drop(known);
-        Ok(Listing { rows: Arc::new(Rows::of(page, Kind::Agents)), revision, is_warm })
+        self.list(now, &query.paging, |seats| query::agents(seats, query)).map(|(listing, _)| listing)
     }
 
     /// The capabilities that `query` asks for; `text` is the query as it was written.
@@ -262,14 +234,24 @@ impl Catalog {
     /// # Errors
     /// When its `continue` is not ours.
     pub fn capabilities(&self, query: &CapabilityQuery, text: &str, now: Instant) -> Result<Listing, Fault> {
+        let (listing, edition) = self.list(now, &query.paging, |seats| query::capabilities(seats, query))?;
+        self.answers.keep(text, edition, &listing.rows);
+        Ok(listing)
+    }
+
+    /// The page of what `find` finds, and the edition of the catalog that it is true of. Rendered without the lock.
+    fn list(
+        &self,
+        now: Instant,
+        paging: &Paging,
+        find: impl FnOnce(&Seats) -> Found,
+    ) -> Result<(Listing, u64), Fault> {
         let known = self.read();
-        let page = Page::cut(&known.seats, &query::capabilities(&known.seats, query), &query.paging)?;
-        let (revision, is_warm) = (known.revision, now >= known.warm_at);
-        let edition = self.edition.load(Acquire);
+        let found = find(&known.seats);
+        let page = Page::cut(&known.seats, &found, paging)?;
+        let (revision, is_warm, edition) = (known.revision, now >= known.warm_at, self.edition.load(Acquire));
         drop(known);
-        let rows = Arc::new(Rows::of(page, Kind::Capabilities));
-        self.answers.keep(text, edition, &rows);
-        Ok(Listing { rows, revision, is_warm })
+        Ok((Listing { rows: Arc::new(Rows::of(page, found.kind)), revision, is_warm }, edition))
     }
 
     /// The answer that was given to the capability query `text`, if it would be the same now.
@@ -286,18 +268,7 @@ impl Catalog {
     /// When changes behind `from` are not kept any more.
     pub fn watch(&self, filter: Filter, from: Option<u64>) -> Result<(Vec<Hit>, Watcher), Gone> {
         let known = self.read();
-        let watcher = |filter, place, from| Watcher::new(Arc::clone(&self.history), filter, place, from);
-        match from {
-            Some(from) => {
-                let place = self.history.after(from)?;
-                Ok((Vec::new(), watcher(filter, place, from)))
-            }
-            None => {
-                let (place, _) = self.history.end();
-                let hits = filter.seen(&known.seats);
-                Ok((hits, watcher(filter, place, known.revision)))
-            }
-        }
+        Watcher::open(&self.history, filter, from, &known.seats, known.revision)
     }
 
     /// The newest revision that answers take into account.
@@ -326,6 +297,8 @@ impl Catalog {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::FutureExt as _;
     use jiff::Timestamp;
     use mesh_api::agent::Registration;
@@ -333,6 +306,7 @@ mod tests {
     use mesh_api::heartbeat::Heartbeat;
     use serde_json::json;
 
+    use super::known::WARM_UP;
     use super::*;
     use crate::store::change::{Beat, Beats};
 

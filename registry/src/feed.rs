@@ -71,7 +71,7 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Keeping;
+    use crate::catalog::keeping::Keeping;
     use crate::catalog::progress::Abandoned;
     use crate::health::AgentTypes;
     use crate::store::change::Snapshot;

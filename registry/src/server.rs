@@ -9,7 +9,8 @@ use mesh_daemon::listen::Listener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, Keeping};
+use crate::catalog::Catalog;
+use crate::catalog::keeping::Keeping;
 use crate::config::Config;
 use crate::feed::{Feed, FeedError, StreamEnded};
 use crate::http::{Limits, router};

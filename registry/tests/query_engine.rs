@@ -1,5 +1,7 @@
 //! The index answers what asking every registration would: random fleets that change, random queries, every page.
 
+#![cfg(test)]
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +14,9 @@ use mesh_api::health::Status;
 use mesh_api::heartbeat::Heartbeat;
 use mesh_api::query::{AgentQuery, CapabilityQuery, Paging};
 use mesh_registry::catalog::fuzzy::Score;
+use mesh_registry::catalog::keeping::Keeping;
 use mesh_registry::catalog::listing::Listing;
-use mesh_registry::catalog::{Catalog, Keeping, matcher};
+use mesh_registry::catalog::{Catalog, matcher};
 use mesh_registry::health::AgentTypes;
 use mesh_registry::moment::Moment;
 use mesh_registry::store::change::{Changed, Event, Snapshot, Stored};
@@ -52,7 +55,7 @@ const CONSTRAINTS: [&str; 5] = ["^1", "~1.2", "1.0.0", ">=2.0.0-rc.0", ">9"];
 /// Something that happens to the fleet.
 #[derive(Debug, Clone)]
 enum Step {
-    Put(Registration),
+    Put(Box<Registration>),
     Remove(&'static str),
     Beat(&'static str, &'static str),
     Relist,
@@ -221,7 +224,7 @@ fn registration() -> impl Strategy<Value = Registration> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => registration().prop_map(Step::Put),
+        6 => registration().prop_map(|registration| Step::Put(Box::new(registration))),
         2 => select(&IDS).prop_map(Step::Remove),
         4 => (select(&IDS), select(vec!["healthy", "degraded", "draining", "offline"])).prop_map(|(id, status)| Step::Beat(id, status)),
         1 => Just(Step::Relist),

@@ -45,7 +45,7 @@ impl Census {
                 .collect(),
             capabilities_by_category,
             capabilities,
-            capability_names: rows.names.len(),
+            capability_names: rows.names.count(),
         }
     }
 

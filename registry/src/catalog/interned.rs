@@ -26,7 +26,7 @@ pub struct Entry {
 
 impl Interned {
     /// How many different texts there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.numbers.len()
     }
 

@@ -15,6 +15,9 @@ use super::record::Record;
 use super::seats::{Seated, Seats};
 use crate::health::Vantage;
 
+/// Time until a registry that started empty may believe that it has heard everybody: one default health interval.
+pub const WARM_UP: Duration = Duration::from_secs(30);
+
 /// Who is known.
 #[derive(Debug)]
 pub struct Known {
@@ -43,13 +46,16 @@ pub struct Noticed {
 
 impl Known {
     /// Nobody; changes are told to `history`.
-    pub fn nobody(history: Arc<History>, retention: Duration, warm_at: Instant, now: Instant) -> Self {
+    pub fn nobody(history: Arc<History>, retention: Duration, now: Instant) -> Self {
         let (seats, unannounced) = (Seats::new(now), VecDeque::new());
-        Self { seats, revision: 0, warm_at, history, retention, unannounced }
+        Self { seats, revision: 0, warm_at: now + WARM_UP, history, retention, unannounced }
     }
 
-    /// Everybody is replaced, as of `revision`.
-    pub fn replace(&mut self, seats: Seats, revision: u64) {
+    /// Everybody is replaced, as of `revision`. A store that had agents knows everybody there is.
+    pub fn replace(&mut self, seats: Seats, revision: u64, now: Instant) {
+        if seats.count() > 0 {
+            self.warm_at = now;
+        }
         self.seats = seats;
         self.revision = revision;
         self.unannounced.clear();

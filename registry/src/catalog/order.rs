@@ -21,7 +21,7 @@ pub struct Order {
 
 impl Order {
     /// How many ids there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.seats.len()
     }
 
@@ -112,7 +112,7 @@ mod tests {
             // Each is behind "b" and before the one that came last, so the room between them halves every time.
             order.insert(format!("b{:04}", 9_999 - seat).into(), seat);
         }
-        assert!(is_in_order(&order) && order.len() == 300);
+        assert!(is_in_order(&order) && order.count() == 300);
     }
 
     proptest! {

@@ -98,7 +98,7 @@ fn select(seats: &Seats, members: &RoaringBitmap, kind: Kind, start: Start<'_>, 
         Kind::Capabilities => (seats.order().label(seats.of_row(number)), number),
     };
     let everything = match kind {
-        Kind::Agents => seats.len() as u64,
+        Kind::Agents => seats.count() as u64,
         Kind::Capabilities => seats.index().rows.whole.all.len(),
     };
     if room < usize::MAX && members.len().saturating_mul(WALKED_SHARE) > everything {

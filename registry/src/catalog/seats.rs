@@ -68,14 +68,14 @@ impl Seats {
     }
 
     /// How many agents there are.
-    pub fn len(&self) -> usize {
-        self.order.len()
+    pub fn count(&self) -> usize {
+        self.order.count()
     }
 
     /// How many agents have neither expired nor gone offline.
     pub fn living(&self) -> usize {
         let gone = self.index.agents.whole.in_status(&[Status::Expired, Status::Offline]);
-        self.len() - gone.map(|set| set.len() as usize).sum::<usize>()
+        self.count() - gone.map(|set| set.len() as usize).sum::<usize>()
     }
 
     /// The seat of `id`.

@@ -22,8 +22,8 @@ pub struct Terms {
 
 impl Terms {
     /// How many different texts there are.
-    pub fn len(&self) -> usize {
-        self.texts.len()
+    pub fn count(&self) -> usize {
+        self.texts.count()
     }
 
     /// Who has exactly `text`; `None` when nobody does.
@@ -161,7 +161,7 @@ mod tests {
         fn what_is_removed_leaves_nothing_behind(texts in prop::collection::vec("[ab_]{0,4}", 0..12)) {
             let mut terms = indexed(&texts);
             texts.iter().zip(0..).for_each(|(text, member)| terms.remove(text, member));
-            prop_assert_eq!((terms.len(), terms.words.len()), (0, 0));
+            prop_assert_eq!((terms.count(), terms.words.count()), (0, 0));
             prop_assert_eq!(scores(&terms, &Needle::new("*"), Field::Name).len(), 0);
         }
     }

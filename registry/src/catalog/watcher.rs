@@ -58,10 +58,24 @@ impl Filter {
 // === impl Watcher ===
 
 impl Watcher {
-    /// Follows from `place` on, where `revision` has been reached.
-    pub(super) fn new(history: Arc<History>, filter: Filter, place: u64, revision: u64) -> Self {
-        let (_, more) = history.end();
-        Self { history, filter, place, revision, more }
+    /// Follows what `filter` sees from behind revision `from` on, or with all of it to begin with, which is returned.
+    /// The lock under which `seats` are seen keeps changes away meanwhile.
+    pub(super) fn open(
+        history: &Arc<History>,
+        filter: Filter,
+        from: Option<u64>,
+        seats: &Seats,
+        revision: u64,
+    ) -> Result<(Vec<Hit>, Self), Gone> {
+        let (end, more) = history.end();
+        let (hits, place) = match from {
+            Some(from) => (Vec::new(), history.after(from)?),
+            None => (filter.seen(seats), end),
+        };
+        Ok((
+            hits,
+            Self { history: Arc::clone(history), filter, place, revision: from.unwrap_or(revision), more },
+        ))
     }
 
     /// The revision up to which the watcher has been told everything.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use futures_util::future::{BoxFuture, FutureExt as _, pending, ready};
 use http_body_util::BodyExt as _;
 use mesh_registry::config::Config;
@@ -21,6 +21,7 @@ use mesh_registry::sweeper::Sweeper;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 /// A registry without a port. Its sweeper ticks when it is told to.
@@ -28,6 +29,7 @@ pub(crate) struct TestRegistry {
     router: Router,
     sweeper: Sweeper,
     feed: JoinHandle<()>,
+    watches: CancellationToken,
 }
 
 /// The answer to a request.
@@ -69,12 +71,22 @@ impl TestRegistry {
     fn of(rooms: Rooms) -> Self {
         let feed = rooms.feed;
         let feed = tokio::spawn(async move { _ = feed.run().await });
-        Self { router: rooms.router, sweeper: rooms.sweeper, feed }
+        Self { router: rooms.router, sweeper: rooms.sweeper, feed, watches: rooms.watches }
+    }
+
+    /// Sends a request as it stands and leaves the body where it is.
+    pub(crate) async fn stream(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Ends all watches, as a registry does that is told to stop.
+    pub(crate) fn end_watches(&self) {
+        self.watches.cancel();
     }
 
     /// Sends a request as it stands.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.stream(request).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();

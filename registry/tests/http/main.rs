@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod conditional;
 mod discovery;
 mod guide;
 mod life;
@@ -10,5 +11,6 @@ mod mcp;
 mod openapi;
 mod operations;
 mod trouble;
+mod watch;
 
 mod harness;

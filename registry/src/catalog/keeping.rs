@@ -1,0 +1,14 @@
+//! How much the catalog keeps.
+
+use std::time::Duration;
+
+/// What the catalog keeps, and how much of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeping {
+    /// Most answers that are kept to be given again.
+    pub answers: usize,
+    /// Most changes that are kept for watchers.
+    pub changes: usize,
+    /// How long agents are kept that have expired.
+    pub retention: Duration,
+}
