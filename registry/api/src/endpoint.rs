@@ -4,8 +4,10 @@ use serde_json::Value;
 
 use crate::document::{quoted, string};
 
-/// What is an endpoint, as a regular expression, in the letters of RFC 3986; [`check`] takes more in hosts and paths.
-pub(crate) const PATTERN: &str = r"^(https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+(\.[0-9]+){0,3}\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([/?][A-Za-z0-9._~:/?@!$&'()*+,;=%-]*)?|stdio:/*[!-.0-~][!-~]*)$";
+/// What is an endpoint, as a regular expression.
+pub(crate) const PATTERN: &str = r"^([Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([/?][A-Za-z0-9._~:/?@!$&'()*+,;=%\[\]-]*)?|stdio:/*[!-.0-~][!-~]*)$";
+/// What may stand in a path and a query beside letters and digits: the marks of RFC 3986, and brackets.
+const PATH_MARKS: &str = "-._~:/?[]@!$&'()*+,;=%";
 /// Longest endpoint, in bytes.
 pub const MAX_ENDPOINT: usize = 2048;
 
@@ -49,11 +51,38 @@ pub fn check(text: &str) -> Result<(), String> {
     if text.contains('#') {
         return Err("must not carry a fragment".to_owned());
     }
-    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
-    match port.strip_prefix(':').map(str::parse::<u16>) {
-        None | Some(Ok(1..)) => Ok(()),
-        _ => Err(format!("must have a port from 1 to 65535, got {}", quoted(text))),
+    if !is_host(authority.host()) {
+        return Err(format!("must have the name or the address of a host, got {}", quoted(authority.host())));
     }
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+        return Err(format!("must have a port from 1 to 65535, got {}", quoted(text)));
+    }
+    let path = text.split_once("://").and_then(|(_, rest)| rest.strip_prefix(authority.as_str()));
+    if path.unwrap_or_default().bytes().all(is_of_path) {
+        Ok(())
+    } else {
+        Err(format!("must be percent-encoded where it is no letter, digit or one of {PATH_MARKS}"))
+    }
+}
+
+/// A name, as loosely as DNS and container networks have it, or an address.
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']').is_some_and(|address| {
+            !address.is_empty()
+                && address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        }),
+        None => host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')),
+    }
+}
+
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|byte| byte.is_ascii_digit()) && matches!(port.parse::<u16>(), Ok(1..))
+}
+
+fn is_of_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || PATH_MARKS.as_bytes().contains(&byte)
 }
 
 #[cfg(test)]
@@ -67,6 +96,7 @@ mod tests {
             "https://agents.example.org",
             "stdio://my-agent",
             "http://[::1]:9/mcp",
+            "HTTP://my_agent.:080?a[]=%20",
         ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
@@ -82,6 +112,12 @@ mod tests {
             "http://h/#x",
             "http://h:99999/",
             "http://h:/",
+            "http://h:+80/",
+            "http://[::1]*",
+            "http://[::1]x:80/",
+            "http://a*b/",
+            "http://h/a|b",
+            "http://h/ä",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }

@@ -80,9 +80,9 @@ impl FromStr for VersionConstraint {
     }
 }
 
-/// `1.2.3` becomes `=1.2.3`; everything else stays.
+/// `1.2.3` becomes `=1.2.3`; everything else stays. Spaces are the only space that the grammar has.
 fn exact_if_bare(comparator: &str) -> String {
-    let comparator = comparator.trim();
+    let comparator = comparator.trim_matches(' ');
     let bare = comparator.starts_with(|c: char| c.is_ascii_digit()) && !comparator.contains('*');
     if bare { format!("={comparator}") } else { comparator.to_owned() }
 }
@@ -134,6 +134,14 @@ mod tests {
     #[test]
     fn pre_releases_match_only_when_asked_for() {
         assert!(!matches("^1.0.0", "1.1.0-beta.1") && matches(">=1.1.0-beta.1", "1.1.0-beta.2"));
+    }
+
+    #[test]
+    fn only_spaces_stand_between_comparators() {
+        assert!(matches(" >= 1 , < 2 ", "1.5.0"));
+        for text in ["2\u{b}", ">=1,\t<2", "\n1.0.0"] {
+            assert!(text.parse::<VersionConstraint>().is_err(), "{text:?}");
+        }
     }
 
     #[test]

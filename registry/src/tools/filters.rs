@@ -7,7 +7,7 @@ use mesh_api::error::Fault;
 use mesh_api::health::Status;
 use mesh_api::query::Paging;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// Rows that a model gets when it does not say how many: a page that it can read.
 const MODEL_ROWS: usize = 100;
@@ -154,12 +154,23 @@ pub(super) fn query_string(arguments: &Value) -> Result<String, Vec<Fault>> {
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Bool(_) => Some(value.to_string()),
+        Value::Number(number) => {
+            Some(whole(number).map_or_else(|| number.to_string(), |whole| whole.to_string()))
+        }
         Value::Array(items) => {
             items.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|texts| texts.join(","))
         }
         Value::Null | Value::Object(_) => None,
     }
+}
+
+/// A whole number that is written `5.0`: to JSON Schema it is one too, so clients that go by the schema may send it.
+fn whole(number: &Number) -> Option<i64> {
+    /// The largest number up to which a float is exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let number = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT)?;
+    Some(number as i64)
 }
 
 #[cfg(test)]
@@ -173,7 +184,7 @@ mod tests {
     #[test]
     fn filters_as_json_mean_what_they_mean_in_a_query_string() {
         let arguments = json!({
-            "namespace": "production", "capability_tags": ["b", "a"], "fuzzy_match": true, "limit": 5,
+            "namespace": "production", "capability_tags": ["b", "a"], "fuzzy_match": true, "limit": 5.0,
             "version_constraint": ">=1.0.0,<2.0.0", "status": null
         });
         let query = AgentQuery::parse(&query_string(&arguments).unwrap()).unwrap();

@@ -5,80 +5,80 @@ use mesh_api::schema::Components;
 use serde_json::{Map, Value, json};
 
 /// Puts a schema together; what has a name goes into the components.
-pub(in crate::http) type Schema = fn(&mut Components) -> Value;
+pub(crate) type Schema = fn(&mut Components) -> Value;
 /// An example, built where it is shown.
-pub(in crate::http) type Example = fn() -> Value;
+pub(crate) type Example = fn() -> Value;
 
 /// One method of one path.
-pub(in crate::http) struct Operation {
-    pub(in crate::http) method: Method,
-    pub(in crate::http) path: &'static str,
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
     /// Its name in generated clients.
-    pub(in crate::http) id: &'static str,
-    pub(in crate::http) group: &'static str,
-    pub(in crate::http) summary: &'static str,
-    pub(in crate::http) description: &'static str,
-    pub(in crate::http) parameters: &'static [&'static [Parameter]],
-    pub(in crate::http) body: Option<Body>,
-    pub(in crate::http) answers: &'static [&'static [Answer]],
+    pub(crate) id: &'static str,
+    pub(crate) group: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) parameters: &'static [&'static [Parameter]],
+    pub(crate) body: Option<Body>,
+    pub(crate) answers: &'static [&'static [Answer]],
 }
 
 /// A parameter of the path, the query or the header.
-pub(in crate::http) struct Parameter {
-    pub(in crate::http) name: &'static str,
-    pub(in crate::http) place: Place,
-    pub(in crate::http) description: &'static str,
-    pub(in crate::http) schema: Schema,
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) place: Place,
+    pub(crate) description: &'static str,
+    pub(crate) schema: Schema,
     /// As it is written in a request; none when empty.
-    pub(in crate::http) example: &'static str,
+    pub(crate) example: &'static str,
 }
 
 /// Where a parameter stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) enum Place {
+pub(crate) enum Place {
     Path,
     Query,
 }
 
 /// A JSON body.
-pub(in crate::http) struct Body {
-    pub(in crate::http) description: &'static str,
-    pub(in crate::http) schema: Schema,
+pub(crate) struct Body {
+    pub(crate) description: &'static str,
+    pub(crate) schema: Schema,
     /// Whether nothing at all will not do.
-    pub(in crate::http) is_required: bool,
+    pub(crate) is_required: bool,
     /// Examples by name, the first of them that of the docs page.
-    pub(in crate::http) examples: &'static [(&'static str, Example)],
+    pub(crate) examples: &'static [(&'static str, Example)],
 }
 
 /// An answer: what its status means, and what it carries.
-pub(in crate::http) struct Answer {
-    pub(in crate::http) status: u16,
-    pub(in crate::http) description: &'static str,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) description: &'static str,
     /// A schema for each media type; none when the answer has no body.
-    pub(in crate::http) content: &'static [(&'static str, Schema)],
+    pub(crate) content: &'static [(&'static str, Schema)],
     /// Headers by name, with what they say.
-    pub(in crate::http) headers: &'static [(&'static str, &'static str)],
+    pub(crate) headers: &'static [(&'static str, &'static str)],
     /// Operations that take their parameter from this answer.
-    pub(in crate::http) links: &'static [Link],
+    pub(crate) links: &'static [Link],
 }
 
 /// The operation `to` takes `parameter` from `value`, a runtime expression of OpenAPI.
-pub(in crate::http) struct Link {
-    pub(in crate::http) to: &'static str,
-    pub(in crate::http) parameter: &'static str,
-    pub(in crate::http) value: &'static str,
+pub(crate) struct Link {
+    pub(crate) to: &'static str,
+    pub(crate) parameter: &'static str,
+    pub(crate) value: &'static str,
 }
 
 // === impl Operation ===
 
 impl Operation {
     /// All its parameters.
-    pub(in crate::http) fn parameters(&self) -> impl Iterator<Item = &'static Parameter> {
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &'static Parameter> {
         self.parameters.iter().copied().flatten()
     }
 
     /// All its answers.
-    pub(in crate::http) fn answers(&self) -> impl Iterator<Item = &'static Answer> {
+    pub(crate) fn answers(&self) -> impl Iterator<Item = &'static Answer> {
         self.answers.iter().copied().flatten()
     }
 
@@ -111,6 +111,10 @@ impl Parameter {
             "description": self.description,
         });
         let is_list = schema["type"] == "array";
+        if self.place == Place::Query && schema["items"] != json!({"type": "string"}) {
+            // A parameter without a value counts as absent; a list of any texts may be one empty text anyway.
+            parameter["allowEmptyValue"] = json!(true);
+        }
         if is_list {
             // One text with commas, as the parser splits it.
             parameter["style"] = json!("form");
@@ -135,7 +139,7 @@ impl Parameter {
 
 impl Place {
     /// Its name in OpenAPI.
-    pub(in crate::http) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Path => "path",
             Self::Query => "query",
