@@ -28,8 +28,8 @@ use self::request::{Message, Request};
 use self::tools::{Server, Tools};
 use crate::version::WITH_BATCHES;
 
-/// Most messages of one batch. They are answered one after the other, while the client waits for all.
-const MAX_BATCH: usize = 100;
+/// Most messages of one batch: all their answers are in memory at once.
+const MAX_BATCH: usize = 20;
 
 /// A server of tools.
 #[derive(Debug)]

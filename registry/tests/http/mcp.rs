@@ -130,6 +130,11 @@ async fn faults_are_results_that_carry_the_error_body_of_the_route() {
         let by_route = registry.post(&format!("/mcp/tools/{tool}"), &arguments).await;
         assert_eq!(by_mcp, by_route.json(), "{tool} {arguments}");
     }
+    let deep = format!(r#"{{"registration_data":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    let message = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"register_agent","arguments":ARGS}}"#;
+    let body = Body::from(message.replace("ARGS", &deep));
+    let answer = registry.send(Request::post("/mcp").body(body).unwrap()).await.ok();
+    assert!(answer["result"]["content"][0]["text"].as_str().unwrap().contains("recursion limit"), "{answer}");
     let unknown = ask(&registry, "tools/call", json!({"name": "register", "arguments": {}})).await;
     assert_eq!(unknown["error"]["code"], -32602);
 }

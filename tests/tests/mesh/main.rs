@@ -7,6 +7,7 @@ mod layering;
 mod durability;
 mod registry_health;
 mod registry_input;
+mod registry_mcp;
 mod seed_document;
 
 mod breaker;

@@ -40,7 +40,7 @@ async fn other_revisions_have_no_batches_and_none_is_empty_or_endless() {
         let answer = batch(&[("MCP-Protocol-Version", version)], &json!([ping(1)])).await;
         assert_eq!(answer.refusal(), (400, -32600), "{version}");
     }
-    for messages in [json!([]), (0..101).map(ping).collect()] {
+    for messages in [json!([]), (0..21).map(ping).collect()] {
         assert_eq!(batch(&[WITH_BATCHES], &messages).await.refusal(), (400, -32600));
     }
     let answer = send(&Table::with(0), Method::POST, &[], "[1,").await;
