@@ -188,9 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tools_that_change_nothing_say_so() {
-        let reads = |tool: &Tool| tool.card()["annotations"]["readOnlyHint"] == true;
-        let reading = Tool::ALL.into_iter().filter(reads).map(Tool::name).collect::<Vec<_>>();
-        assert_eq!(reading, ["discover_services", "get_agent_status", "list_capabilities"]);
+    fn the_hints_tell_apart_what_only_looks_what_adds_and_what_overwrites() {
+        let hinted = |hint: &str| {
+            let tools = Tool::ALL.into_iter().filter(|tool| tool.card()["annotations"][hint] == true);
+            tools.map(Tool::name).collect::<Vec<_>>()
+        };
+        assert_eq!(hinted("readOnlyHint"), ["discover_services", "get_agent_status", "list_capabilities"]);
+        assert_eq!(hinted("destructiveHint"), ["register_agent", "unregister_agent"]);
+        assert_eq!((hinted("idempotentHint").len(), hinted("openWorldHint").len()), (6, 0));
     }
 }

@@ -26,9 +26,10 @@ const SERVER: Server = Server {
     name: SERVICE,
     title: "MCP Mesh registry",
     version: env!("CARGO_PKG_VERSION"),
-    instructions: "Knows which MCP agent of the mesh can do what. list_capabilities tells what can be done and by whom, \
-                   discover_services finds agents, get_agent_status tells how one is. The registry calls no agent: call \
-                   the endpoint that it names. register_agent, heartbeat and unregister_agent are for agents themselves.",
+    instructions: "Knows which MCP agent of the mesh can do what. list_capabilities tells what can be done \
+                   and by whom, discover_services finds agents, get_agent_status tells how one is. The \
+                   registry calls no agent: call the endpoint that it names. register_agent, heartbeat and \
+                   unregister_agent are for agents themselves.",
     // The tools change with the release and not before.
     list_ttl: Duration::from_secs(3_600),
     list_scope: Scope::Public,

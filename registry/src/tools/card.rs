@@ -28,18 +28,18 @@ enum Effect {
     Reads,
     /// Something, and a second time nothing more; nothing that was there is lost.
     Writes,
-    /// The same, but something is lost.
-    Removes,
+    /// The same, but what was there before may be lost.
+    Overwrites,
 }
 
 impl Card {
     pub(super) fn register_agent() -> Self {
         Self {
             title: "Register an agent",
-            description: "Registers an agent, or replaces the registration under its id. It counts as pending until its \
-                          first heartbeat. The answer comes when the registration is durable; keys that mean nothing \
-                          are listed in its warnings.",
-            effect: Effect::Writes,
+            description: "Registers an agent, or replaces the registration under its id. It counts as \
+                          pending until its first heartbeat. The answer comes when the registration is \
+                          durable; keys that mean nothing are listed in its warnings.",
+            effect: Effect::Overwrites,
             input: inside("registration_data", of_input::<Registration>()),
             output: of_output::<Registered>(),
         }
@@ -48,9 +48,9 @@ impl Card {
     pub(super) fn unregister_agent() -> Self {
         Self {
             title: "Unregister an agent",
-            description: "Removes an agent from the registry, so that nobody finds it any more. The agent itself goes on \
-                          running.",
-            effect: Effect::Removes,
+            description: "Removes an agent from the registry, so that nobody finds it any more. The agent \
+                          itself goes on running.",
+            effect: Effect::Overwrites,
             input: only_agent_id("Id of the agent to remove"),
             output: of_output::<Unregistered>(),
         }
@@ -59,9 +59,10 @@ impl Card {
     pub(super) fn discover_services() -> Self {
         Self {
             title: "Find agents",
-            description: "Finds agents by what they can do, where they belong and how they are, each with its endpoint, \
-                          capabilities, labels and health. All capability filters must hold for the same capability. To \
-                          find out what can be done at all, list_capabilities is shorter.",
+            description: "Finds agents by what they can do, where they belong and how they are, each with \
+                          its endpoint, capabilities, labels and health. All capability filters must hold \
+                          for the same capability. To find out what can be done at all, list_capabilities is \
+                          shorter.",
             effect: Effect::Reads,
             input: of_input::<AgentFilters>(),
             output: of_output::<AgentPage>(),
@@ -71,8 +72,9 @@ impl Card {
     pub(super) fn heartbeat() -> Self {
         Self {
             title: "Send a heartbeat",
-            description: "Tells the registry that an agent is alive, and how it feels. An agent that falls silent counts \
-                          as degraded and later as expired. The answer says when the next heartbeat is due.",
+            description: "Tells the registry that an agent is alive, and how it feels. An agent that falls \
+                          silent counts as degraded and later as expired. The answer says when the next \
+                          heartbeat is due.",
             effect: Effect::Writes,
             input: of_input::<Heartbeat>(),
             output: of_output::<HeartbeatAnswer>(),
@@ -82,7 +84,8 @@ impl Card {
     pub(super) fn get_agent_status() -> Self {
         Self {
             title: "Show the health of an agent",
-            description: "Tells how one agent is: its status, when it was last heard, and how long it may stay silent.",
+            description: "Tells how one agent is: its status, when it was last heard, and how long it may \
+                          stay silent.",
             effect: Effect::Reads,
             input: only_agent_id("Id of the agent to ask about"),
             output: of_output::<AgentHealth>(),
@@ -92,8 +95,8 @@ impl Card {
     pub(super) fn list_capabilities() -> Self {
         Self {
             title: "Find capabilities",
-            description: "Lists what the agents of the mesh can do, each capability with the agent that offers it. Without \
-                          filters it lists what healthy agents offer.",
+            description: "Lists what the agents of the mesh can do, each capability with the agent that \
+                          offers it. Without filters it lists what healthy agents offer.",
             effect: Effect::Reads,
             input: of_input::<CapabilityFilters>(),
             output: of_output::<CapabilityPage>(),
@@ -118,7 +121,8 @@ impl Effect {
     fn hints(&self) -> Value {
         json!({
             "readOnlyHint": matches!(self, Self::Reads),
-            "destructiveHint": matches!(self, Self::Removes),
+            // To the protocol everything is destructive that does more than to add.
+            "destructiveHint": matches!(self, Self::Overwrites),
             "idempotentHint": true,
             "openWorldHint": false,
         })
@@ -142,7 +146,8 @@ fn only_agent_id(description: &str) -> Value {
 }
 
 /// A schema without what only costs its readers: the dialect, which is the protocol's own; names of our types; formats
-/// of numbers, which validators do not know; and patterns that nobody reads.
+/// of numbers, which validators do not know; bounds beyond the integers of most languages; and patterns that nobody
+/// reads.
 fn plain(mut schema: Value) -> Value {
     simplify(&mut schema);
     schema
@@ -158,6 +163,7 @@ fn simplify(value: &mut Value) {
                 "pattern" => !is_long(value),
                 "format" => !is_of_number(value),
                 "title" | "$schema" => !value.is_string(),
+                "maximum" => !value.is_u64() || value.is_i64(),
                 _ => true,
             });
             object.values_mut().for_each(simplify);
@@ -184,7 +190,7 @@ mod tests {
         let schema = json!({
             "$schema": "x", "title": "x", "type": "object", "properties": {
                 "pattern": {"type": "string", "pattern": "x".repeat(101)},
-                "format": {"type": "integer", "format": "uint64"}, "title": {"type": "string"},
+                "format": {"type": "integer", "format": "uint64", "maximum": u64::MAX}, "title": {"type": "string"},
                 "time": {"type": "string", "format": "date-time", "pattern": "short"},
             }
         });
