@@ -94,5 +94,5 @@ impl Rounds<'_> {
 }
 
 fn answers(round: &Round) -> f64 {
-    (round.outcome.answered + round.outcome.errors).max(1) as f64
+    round.outcome.answered.max(1) as f64
 }

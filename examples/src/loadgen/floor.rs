@@ -14,6 +14,7 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::question::Question;
 use super::server::LISTENING;
@@ -23,8 +24,14 @@ use super::wire::{Base, Connection};
 /// Answers by their targets.
 #[derive(Debug, Default)]
 pub struct Floor {
-    answers: HashMap<String, (HeaderValue, Bytes)>,
+    answers: Answers,
 }
+
+/// Type and body by target.
+type Answers = HashMap<String, (HeaderValue, Bytes)>;
+
+/// Connections over which the floor learns its answers.
+const PUPILS: usize = 4;
 
 impl Floor {
     /// Asks the registry at `base` every question and keeps the answers.
@@ -32,13 +39,12 @@ impl Floor {
     /// # Errors
     /// When a question is not answered.
     pub async fn learn(&mut self, base: &Base, questions: &[Question]) -> anyhow::Result<()> {
-        let mut connection = Connection::to(base);
-        for Question { target, .. } in questions {
-            let answer = connection.fetch(target).await?;
-            let content_type = answer.headers.get(CONTENT_TYPE);
-            let content_type =
-                content_type.with_context(|| format!("{target} is answered without a type"))?;
-            self.answers.insert(target.to_string(), (content_type.clone(), answer.body));
+        let mut learning = JoinSet::new();
+        for some in questions.chunks(questions.len().div_ceil(PUPILS).max(1)) {
+            learning.spawn(ask(Connection::to(base), some.to_vec()));
+        }
+        while let Some(answers) = learning.join_next().await {
+            self.answers.extend(answers??);
         }
         Ok(())
     }
@@ -71,4 +77,15 @@ impl Floor {
             None => StatusCode::NOT_FOUND.into_response(),
         }
     }
+}
+
+async fn ask(mut connection: Connection, questions: Vec<Question>) -> anyhow::Result<Answers> {
+    let mut answers = Answers::new();
+    for Question { target, .. } in questions {
+        let answer = connection.fetch(&target).await?;
+        let content_type = answer.headers.get(CONTENT_TYPE).cloned();
+        let content_type = content_type.with_context(|| format!("{target} is answered without a type"))?;
+        answers.insert(target.to_string(), (content_type, answer.body));
+    }
+    Ok(answers)
 }

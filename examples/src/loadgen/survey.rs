@@ -66,14 +66,18 @@ impl Survey {
         let share = each.map(|each| {
             format!("taken off the CPU time: {each:.1} µs for each heartbeat, as measured without queries")
         });
-        Ok(table.lines().into_iter().chain(share).chain(said).collect())
+        let registrations = self.process.filter(|_| self.rates.registrations_per_second > 0);
+        let kept = registrations.map(|_| "not taken off: the CPU time of the registrations".to_owned());
+        Ok(table.lines().into_iter().chain(share).chain(kept).chain(said).collect())
     }
 
     fn row(&self, class: Class, outcome: &Outcome, used: f64) -> anyhow::Result<Vec<String>> {
         let ms = |percent| format!("{:.2}", outcome.percentile(percent).as_secs_f64() * 1e3);
-        let requests = (outcome.answered + outcome.errors).max(1) as f64;
         let (cpu, resident) = match self.process {
-            Some(process) => (format!("{:.1}", used / requests), format!("{}", process.resident()? >> 20)),
+            Some(process) => (
+                format!("{:.1}", used / outcome.answered.max(1) as f64),
+                format!("{}", process.resident()? >> 20),
+            ),
             None => ("?".to_owned(), "?".to_owned()),
         };
         let (rate, bytes) = (format!("{:.0}", outcome.rate()), format!("{:.0}", outcome.bytes_each()));

@@ -118,8 +118,8 @@ async fn watch(base: Base, target: Uri) -> anyhow::Result<(Connection, Incoming)
     let mut connection = Connection::to(&base);
     let response = connection.get(&target, None).await?;
     if response.status() != StatusCode::OK {
-        let answer = read(response).await?;
-        bail!("a watch is refused with {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+        read(response).await?.good(&target)?;
+        bail!("a watch is refused");
     }
     let content_type = response.headers().get(http::header::CONTENT_TYPE);
     let is_stream = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));

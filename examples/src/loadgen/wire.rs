@@ -147,7 +147,11 @@ async fn open(address: SocketAddr) -> anyhow::Result<SendRequest<Full<Bytes>>> {
 // === answers ===
 
 impl Answer {
-    fn good(self, target: &Uri) -> anyhow::Result<Self> {
+    /// Itself, if its status is 200.
+    ///
+    /// # Errors
+    /// The status and the beginning of the body, if it is not.
+    pub fn good(self, target: &Uri) -> anyhow::Result<Self> {
         if self.status == StatusCode::OK {
             return Ok(self);
         }
