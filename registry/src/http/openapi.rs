@@ -4,6 +4,7 @@
 
 mod discovery;
 mod health;
+mod mcp;
 mod pages;
 mod tools;
 
@@ -42,6 +43,7 @@ pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
         .iter()
         .chain(&health::OPERATIONS)
         .chain(&tools::OPERATIONS)
+        .chain(&mcp::OPERATIONS)
         .chain(&pages::OPERATIONS)
 }
 

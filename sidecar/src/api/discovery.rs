@@ -20,6 +20,7 @@ use crate::error::chain;
 /// `GET /agents`.
 pub async fn agents(state: Extract<Arc<State>>, RawQuery(raw): RawQuery) -> Response<Body> {
     match AgentQuery::parse(&raw.unwrap_or_default()) {
+        Ok(AgentQuery { watch: Some(_), .. }) => invalid(vec![no_watch()]),
         Ok(query) => page(&state, format!("{}?{query}", route::AGENTS)).await,
         Err(faults) => invalid(faults),
     }
@@ -37,6 +38,7 @@ pub async fn agent(state: Extract<Arc<State>>, Path(id): Path<String>) -> Respon
 /// `GET /capabilities`.
 pub async fn capabilities(state: Extract<Arc<State>>, RawQuery(raw): RawQuery) -> Response<Body> {
     match CapabilityQuery::parse(&raw.unwrap_or_default()) {
+        Ok(CapabilityQuery { watch: Some(_), .. }) => invalid(vec![no_watch()]),
         Ok(query) => page(&state, format!("{}?{query}", route::CAPABILITIES)).await,
         Err(faults) => invalid(faults),
     }
@@ -61,6 +63,11 @@ fn refusal(fault: &ClientError) -> Response<Body> {
             reply::json(StatusCode::SERVICE_UNAVAILABLE, &ErrorBody::new(Code::Unavailable, chain(other)))
         }
     }
+}
+
+/// What is answered from a cache cannot be followed.
+fn no_watch() -> Fault {
+    Fault::new("watch", "is answered by the registry alone, a sidecar answers from its cache")
 }
 
 fn invalid(faults: Vec<Fault>) -> Response<Body> {

@@ -11,6 +11,7 @@ pub(super) fn curl(operation: &Operation, address: &str) -> String {
     for parameter in operation.parameters().filter(|parameter| !parameter.example.is_empty()) {
         match parameter.place {
             Place::Path => path = path.replace(&format!("{{{}}}", parameter.name), parameter.example),
+            Place::Header => {}
             Place::Query => query.push(format!("{}={}", parameter.name, parameter.example)),
         }
     }

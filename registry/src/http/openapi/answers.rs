@@ -15,6 +15,23 @@ pub(super) const BAD_QUERY: &[Answer] = &[error(
     "The query has faults: all of them are listed in `faults`. A parameter that nothing reads is one of them, and the \
      known one that it resembles is named.",
 )];
+/// How a list may be answered besides.
+pub(super) const READ: &[Answer] = &[
+    Answer { headers: TAGGED, ..Answer::bare(304, "The client has what would be answered.") },
+    error(
+        410,
+        "The changes that the watch asks for are not kept any more (`gone`): list again, and watch from there.",
+    ),
+    Answer {
+        headers: &[("Retry-After", "Seconds after which to try again.")],
+        ..error(503, "The change that must be taken into account has not shown in time.")
+    },
+];
+/// The headers of a list.
+pub(super) const TAGGED: &[(&str, &str)] = &[
+    ("Cache-Control", "How long the answer may be kept."),
+    ("ETag", "Differs when the rows differ, but for the times of heartbeats. Weak."),
+];
 /// What is wrong with a path: it is not UTF-8.
 pub(super) const BAD_PATH: &[Answer] = &[error(400, "The path cannot be read: it is not UTF-8.")];
 /// What can be wrong with a body.

@@ -5,15 +5,16 @@ use mesh_api::agent::{Agent, Registered, Registration, Unregistered};
 use mesh_api::page::{AgentPage, CapabilityPage};
 use mesh_api::route;
 use mesh_api::schema::Components;
+use serde_json::{Value, json};
 
-use super::answers::{BAD_BODY, BAD_PATH, BAD_QUERY, JSON, NO_AGENT, NOT_DURABLE, ok};
+use super::answers::{BAD_BODY, BAD_PATH, BAD_QUERY, JSON, NO_AGENT, NOT_DURABLE, READ, TAGGED, ok};
 use super::examples;
 use super::operation::{Answer, Body, Link, Operation};
-use super::parameters::{AGENT_FILTERS, AGENT_ID, CAPABILITY_FILTERS, COMMON};
+use super::parameters::{AGENT_FILTERS, AGENT_ID, CAPABILITY_FILTERS, COMMON, READING};
 
 const GROUP: &str = "Discovery";
-/// The headers of a discovery answer.
-const CACHED: &[(&str, &str)] = &[("Cache-Control", "How long the answer may be kept.")];
+/// The media type of a watch.
+const EVENTS: &str = "text/event-stream";
 /// What can be done with an agent that has just registered.
 const REGISTERED: &[Link] = &[
     Link { to: "getAgent", parameter: "id", value: "$response.body#/agent_id" },
@@ -30,14 +31,15 @@ pub(super) static OPERATIONS: [Operation; 5] = [
         summary: "Find agents",
         description: "All filters must hold, and one capability of the agent must satisfy all filters of capabilities. \
                       Sorted by id, or by `score` with `fuzzy_match`.",
-        parameters: &[AGENT_FILTERS, COMMON],
+        parameters: &[AGENT_FILTERS, COMMON, READING],
         body: None,
         answers: &[
             &[Answer {
-                headers: CACHED,
-                ..ok("The agents that fit.", &[(JSON, Components::output::<AgentPage>)])
+                headers: TAGGED,
+                ..ok("The agents that fit.", &[(JSON, Components::output::<AgentPage>), (EVENTS, events)])
             }],
             BAD_QUERY,
+            READ,
         ],
     },
     Operation {
@@ -99,14 +101,23 @@ pub(super) static OPERATIONS: [Operation; 5] = [
         summary: "Find capabilities",
         description: "Each row is a capability together with the agent that offers it. All filters must hold. Sorted by \
                       agent id, or by `score` with `fuzzy_match`.",
-        parameters: &[CAPABILITY_FILTERS, COMMON],
+        parameters: &[CAPABILITY_FILTERS, COMMON, READING],
         body: None,
         answers: &[
             &[Answer {
-                headers: CACHED,
-                ..ok("The capabilities that fit.", &[(JSON, Components::output::<CapabilityPage>)])
+                headers: TAGGED,
+                ..ok(
+                    "The capabilities that fit.",
+                    &[(JSON, Components::output::<CapabilityPage>), (EVENTS, events)],
+                )
             }],
             BAD_QUERY,
+            READ,
         ],
     },
 ];
+
+fn events(_: &mut Components) -> Value {
+    json!({"type": "string", "description": "Server-sent events: `event` is the type, `id` the resource version, `data` \
+        JSON with `type`, `object` (the agent) and `resource_version`."})
+}

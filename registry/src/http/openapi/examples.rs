@@ -61,3 +61,8 @@ pub(super) fn agent_filters() -> Value {
 pub(super) fn capability_filters() -> Value {
     json!({"tags": ["data"], "stability": "stable", "fuzzy_match": true})
 }
+
+/// What an MCP client asks first.
+pub(super) fn tools_list() -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+}

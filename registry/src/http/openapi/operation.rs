@@ -38,6 +38,7 @@ pub(crate) struct Parameter {
 pub(crate) enum Place {
     Path,
     Query,
+    Header,
 }
 
 /// A JSON body.
@@ -143,6 +144,7 @@ impl Place {
         match self {
             Self::Path => "path",
             Self::Query => "query",
+            Self::Header => "header",
         }
     }
 }

@@ -79,6 +79,36 @@ pub(super) const COMMON: &[Parameter] = &[
     query("continue", "The `continue` of the page before, for the next one of the same query.", text, ""),
 ];
 
+/// How a list is read, beside what is in it: when, and whether once or for as long as things change.
+pub(super) const READING: &[Parameter] = &[
+    query(
+        "min_resource_version",
+        "The change that the answer must take into account: it waits for it, though not for ever.",
+        revision,
+        "",
+    ),
+    query(
+        "watch",
+        "Whether changes are wanted as they happen, as server-sent events: `ADDED`, `MODIFIED` and `DELETED` with the \
+         agent, `BOOKMARK` with how far a quiet watch has come, `ERROR` when it was too slow. An agent that does not \
+         fit any more is a `DELETED`. Goes without `limit`, `continue` and `min_resource_version`.",
+        flag,
+        "",
+    ),
+    query(
+        "resource_version",
+        "With `watch=true`: changes after this one are wanted. When absent, everything that fits comes first.",
+        revision,
+        "",
+    ),
+    header("If-None-Match", "The `ETag` of the answer that the client has."),
+    header("Last-Event-ID", "The id of the last event that a watch has got, instead of `resource_version`."),
+];
+
+const fn header(name: &'static str, description: &'static str) -> Parameter {
+    Parameter { name, place: Place::Header, description, schema: text, example: "" }
+}
+
 const fn query(
     name: &'static str,
     description: &'static str,
@@ -104,6 +134,10 @@ fn texts(_: &mut Components) -> Value {
 
 fn flag(_: &mut Components) -> Value {
     json!({"type": "boolean"})
+}
+
+fn revision(_: &mut Components) -> Value {
+    json!({"type": "integer", "minimum": 0})
 }
 
 fn limit(_: &mut Components) -> Value {
