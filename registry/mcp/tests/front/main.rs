@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod anything;
 mod batches;
 mod calls;
 mod current;

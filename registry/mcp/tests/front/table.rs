@@ -1,6 +1,6 @@
 //! A table of tools that do next to nothing, and requests to a front over it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -83,6 +83,12 @@ impl Answer {
     }
 }
 
+/// A front over `table`.
+pub(crate) fn front(table: &Table) -> Front<'_, Table> {
+    static ORIGINS: LazyLock<Origins> = LazyLock::new(Origins::default);
+    Front { server: &SERVER, origins: &ORIGINS, tools: table.clone() }
+}
+
 /// Sends a request as it stands.
 pub(crate) async fn send(table: &Table, method: Method, headers: &[(&str, &str)], body: &str) -> Answer {
     let header = |(name, value): &(&str, &str)| {
@@ -92,9 +98,7 @@ pub(crate) async fn send(table: &Table, method: Method, headers: &[(&str, &str)]
     for (name, value) in headers.iter().map(header) {
         map.append::<HeaderName>(name, value);
     }
-    let origins = Origins::default();
-    let front = Front { server: &SERVER, origins: &origins, tools: table.clone() };
-    let reply = front.answer(Incoming { method: &method, headers: &map, body: body.as_bytes() }).await;
+    let reply = front(table).answer(Incoming { method: &method, headers: &map, body: body.as_bytes() }).await;
     let text = String::from_utf8(reply.body.to_vec()).unwrap();
     Answer { status: reply.status, headers: reply.headers, text }
 }
