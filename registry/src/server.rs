@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use hyper_util::service::TowerToHyperService;
@@ -20,6 +21,10 @@ use crate::store::Store;
 use crate::store::error::OpenError;
 use crate::store::url::StoreUrl;
 use crate::sweeper::{Schedule, Sweeper};
+
+/// Time for which a client may take nothing of what is sent to it, such as a watcher that does not read: as long as a
+/// client has for sending.
+const STALL: Duration = Duration::from_secs(10);
 
 /// A registry that is bound to its port and has its catalog.
 #[derive(Debug)]
@@ -76,7 +81,7 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, ServerError> {
         let address = config.listen;
         let bound = Listener::bind(address).await;
-        let listener = bound.map_err(|source| ServerError::Bind { address, source })?;
+        let listener = bound.map_err(|source| ServerError::Bind { address, source })?.cut_stalled(STALL);
         let rooms = Rooms::open(&config).await?;
         Ok(Self { listener, rooms, config })
     }

@@ -7,6 +7,8 @@ pub mod settings;
 pub mod yaml;
 
 pub mod listen;
+
+pub mod stall;
 pub mod target;
 
 pub mod signal;

@@ -17,6 +17,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::stall::Unstalled;
 use crate::target::EscapedTargets;
 
 /// Largest request head: request line and all headers.
@@ -31,6 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Listener {
     tcp: TcpListener,
     address: SocketAddr,
+    stall: Option<Duration>,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -43,7 +45,13 @@ impl Listener {
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         let address = tcp.local_addr()?;
-        Ok(Self { tcp, address })
+        Ok(Self { tcp, address, stall: None })
+    }
+
+    /// Cuts connections whose client takes nothing for `stall` of what is sent to it.
+    #[must_use]
+    pub fn cut_stalled(self, stall: Duration) -> Self {
+        Self { stall: Some(stall), ..self }
     }
 
     /// The address that was bound.
@@ -72,7 +80,8 @@ impl Listener {
                 Ok((stream, _)) => {
                     let service = Attentive { service: service.clone(), heard: Arc::default() };
                     let heard = Arc::clone(&service.heard);
-                    let connection = server.serve_connection(prepare(stream), service).into_owned();
+                    let connection =
+                        server.serve_connection(prepare(stream, self.stall), service).into_owned();
                     tokio::spawn(converse(open.watch(connection), heard));
                 }
                 Err(fault) => {
@@ -112,12 +121,12 @@ fn http_server() -> Builder<TokioExecutor> {
     server
 }
 
-fn prepare(stream: TcpStream) -> TokioIo<EscapedTargets<TcpStream>> {
+fn prepare(stream: TcpStream, stall: Option<Duration>) -> TokioIo<EscapedTargets<Unstalled<TcpStream>>> {
     // Without it small answers wait for the client's delayed acknowledgement: 45 ms instead of 0.2 ms.
     if let Err(fault) = stream.set_nodelay(true) {
         tracing::debug!(%fault, "a connection keeps Nagle's algorithm");
     }
-    TokioIo::new(EscapedTargets::new(stream))
+    TokioIo::new(EscapedTargets::new(Unstalled::new(stream, stall)))
 }
 
 /// A service that notes whether it has been called.
