@@ -36,6 +36,8 @@ pub struct Metrics {
     pub heartbeats: Counter,
     /// Requests that are being answered.
     pub requests_in_flight: Gauge,
+    /// Watches that are open.
+    pub watchers: Gauge,
     durations: Family<RequestLabels, Histogram>,
     gauges: Gauges,
 }
@@ -95,20 +97,21 @@ pub struct MetricsReport {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("mcp_registry");
-        let (registrations, heartbeats, requests_in_flight) = Default::default();
+        let (registrations, heartbeats, requests_in_flight, watchers) = Default::default();
         let durations =
             Family::new_with_constructor((|| Histogram::new(DURATION_BUCKETS)) as fn() -> Histogram);
         let gauges = Gauges::default();
         registry.register("registrations", "Registrations accepted", Counter::clone(&registrations));
         registry.register("heartbeats", "Heartbeats accepted", Counter::clone(&heartbeats));
         registry.register("requests_in_flight", "Requests being answered", Gauge::clone(&requests_in_flight));
+        registry.register("watchers", "Watches that are open", Gauge::clone(&watchers));
         registry.register("request_duration_seconds", "Time to the head of an answer", durations.clone());
         registry.register("agents_total", "Agents registered", gauges.agents.clone());
         registry.register("agents_by_status", "Agents in each status", gauges.by_status.clone());
         registry.register("capabilities_total", "Capabilities offered", gauges.capabilities.clone());
         registry.register("uptime_seconds", "Time since the start", gauges.uptime.clone());
         registry.register("expiry_frozen", "1 while no agent expires", gauges.expiry_frozen.clone());
-        Self { registry, registrations, heartbeats, requests_in_flight, durations, gauges }
+        Self { registry, registrations, heartbeats, requests_in_flight, watchers, durations, gauges }
     }
 }
 

@@ -15,6 +15,7 @@ use axum::http::{HeaderValue, Response};
 use futures_util::stream;
 use mesh_api::error::Fault;
 use mesh_api::query::Watch;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +43,11 @@ struct Sending {
     silent_at: Instant,
     is_over: bool,
     stop: CancellationToken,
+    _counted: Counted,
 }
+
+/// Counts the watch for as long as it is open.
+struct Counted(Gauge);
 
 /// Opens a watch of what `filter` sees.
 pub(super) async fn open(
@@ -60,6 +65,7 @@ pub(super) async fn open(
         silent_at: Instant::now() + KEEP_ALIVE,
         is_over: false,
         stop: api.watches.clone(),
+        _counted: Counted::new(&api.registry.metrics().watchers),
     };
     let frames = stream::unfold(sending, |mut sending| async move {
         let frame = sending.next().await?;
@@ -79,6 +85,21 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let revision = id.to_str().ok().and_then(|id| id.parse().ok());
     let fault = || Fault::new("Last-Event-ID", "must be the id of an event, a resource version");
     revision.map(Some).ok_or_else(|| RegistryError::InvalidQuery(vec![fault()]).into())
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 // === impl Sending ===

@@ -8,6 +8,7 @@ mod durability;
 mod registry_health;
 mod registry_input;
 mod registry_mcp;
+mod registry_watch;
 mod seed_document;
 
 mod breaker;
