@@ -20,7 +20,11 @@ const TITLES: [&str; 10] =
 pub(crate) async fn tell(plan: &Plan) -> anyhow::Result<()> {
     let began = Instant::now();
     let cores = std::thread::available_parallelism()?;
-    say(&format!("{} on {cores} cores, which the load shares", plan.registry.display()));
+    say(&format!(
+        "{} on {cores} cores, which the load shares; {}",
+        plan.registry.display(),
+        others_at_work()?
+    ));
     say(&format!("answers of at most {LIMIT} rows (`whole`: all); {}", costs::arriving()));
     say("CPU: of the server for an answer, less the heartbeats' share as measured while the floor is asked");
     say(
@@ -38,7 +42,7 @@ pub(crate) async fn tell(plan: &Plan) -> anyhow::Result<()> {
     if let Some(agents) = plan.million {
         tell_of_million(agents, &costs::million(plan, agents).await?);
     }
-    say(&format!("\ntaken in {:.0} s", began.elapsed().as_secs_f64()));
+    say(&format!("\ntaken in {:.0} s; {}", began.elapsed().as_secs_f64(), others_at_work()?));
     Ok(())
 }
 
@@ -176,6 +180,12 @@ fn cold_start(agents: usize, start: &ColdStart, target: &str) -> String {
         start.resident as f64 / MIB,
         start.per_second
     )
+}
+
+/// How busy the machine is: latencies and rates of a machine that others use tell of them, too.
+fn others_at_work() -> anyhow::Result<String> {
+    let averages = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(format!("load average {}", averages.split(' ').next().unwrap_or_default()))
 }
 
 fn ms(outcome: &Outcome, percent: f64) -> String {

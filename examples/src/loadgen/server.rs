@@ -14,8 +14,9 @@ use tokio::time::timeout;
 use super::process::Process;
 use super::wire::Base;
 
-/// Time for a server to say where it listens: one that first loads a million agents needs its time.
-const START_LIMIT: Duration = Duration::from_secs(120);
+/// Time for a server to say where it listens: one that first loads a million agents needs its time, and so does a floor
+/// that first asks a slow registry a thousand questions.
+const START_LIMIT: Duration = Duration::from_secs(600);
 /// What a server logs: its address, which is needed, and troubles. A line for each of a million registrations would
 /// measure the pipe.
 const LOG_FILTER: &str = "warn,mesh_registry::server=info";
