@@ -71,7 +71,7 @@ use self::known::{Known, Noticed};
 use self::listing::{Listing, Rows};
 use self::page::Page;
 use self::progress::Progress;
-use self::query::Found;
+use self::query::{Found, Kind};
 use self::record::Record;
 use self::seats::{Seated, Seats};
 use self::unflushed::Unflushed;
@@ -221,12 +221,12 @@ impl Catalog {
         self.read().seats.get(id).cloned()
     }
 
-    /// The agents that `query` asks for.
+    /// The agents that `query` asks for; `text` is the query as it was written.
     ///
     /// # Errors
     /// When its `continue` is not ours.
-    pub fn agents(&self, query: &AgentQuery, now: Instant) -> Result<Listing, Fault> {
-        self.list(now, &query.paging, |seats| query::agents(seats, query)).map(|(listing, _)| listing)
+    pub fn agents(&self, query: &AgentQuery, text: &str, now: Instant) -> Result<Listing, Fault> {
+        self.list(text, now, &query.paging, |seats| query::agents(seats, query))
     }
 
     /// The capabilities that `query` asks for; `text` is the query as it was written.
@@ -234,29 +234,30 @@ impl Catalog {
     /// # Errors
     /// When its `continue` is not ours.
     pub fn capabilities(&self, query: &CapabilityQuery, text: &str, now: Instant) -> Result<Listing, Fault> {
-        let (listing, edition) = self.list(now, &query.paging, |seats| query::capabilities(seats, query))?;
-        self.answers.keep(text, edition, &listing.rows);
-        Ok(listing)
+        self.list(text, now, &query.paging, |seats| query::capabilities(seats, query))
     }
 
-    /// The page of what `find` finds, and the edition of the catalog that it is true of. Rendered without the lock.
+    /// The page of what `find` finds. Rendered without the lock, and kept to be given again.
     fn list(
         &self,
+        text: &str,
         now: Instant,
         paging: &Paging,
         find: impl FnOnce(&Seats) -> Found,
-    ) -> Result<(Listing, u64), Fault> {
+    ) -> Result<Listing, Fault> {
         let known = self.read();
         let found = find(&known.seats);
         let page = Page::cut(&known.seats, &found, paging)?;
         let (revision, is_warm, edition) = (known.revision, now >= known.warm_at, self.edition.load(Acquire));
         drop(known);
-        Ok((Listing { rows: Arc::new(Rows::of(page, found.kind)), revision, is_warm }, edition))
+        let rows = Arc::new(Rows::of(page, found.kind));
+        self.answers.keep(found.kind, text, edition, &rows);
+        Ok(Listing { rows, revision, is_warm })
     }
 
-    /// The answer that was given to the capability query `text`, if it would be the same now.
-    pub fn answered(&self, text: &str, now: Instant) -> Option<Listing> {
-        let rows = self.answers.get(text, self.edition.load(Acquire))?;
+    /// The answer that was given to the query `text`, if it would be the same now.
+    pub fn answered(&self, kind: Kind, text: &str, now: Instant) -> Option<Listing> {
+        let rows = self.answers.get(kind, text, self.edition.load(Acquire))?;
         let known = self.read();
         Some(Listing { rows, revision: known.revision, is_warm: now >= known.warm_at })
     }
@@ -438,13 +439,27 @@ mod tests {
         let (catalog, now) = fed(vec![put(stored("a", 4, 4))]);
         let query = CapabilityQuery::default();
         let etag = catalog.capabilities(&query, "", now).unwrap().etag();
-        assert_eq!(catalog.answered("", now).unwrap().etag(), etag);
+        assert_eq!(catalog.answered(Kind::Capabilities, "", now).unwrap().etag(), etag);
         beat(&catalog, "a");
-        assert!(catalog.answered("", now).is_none(), "the status has changed");
+        assert!(catalog.answered(Kind::Capabilities, "", now).is_none(), "the status has changed");
         catalog.capabilities(&query, "", now).unwrap();
         beat(&catalog, "a");
-        assert!(catalog.answered("", now).is_some(), "nothing has changed");
+        assert!(catalog.answered(Kind::Capabilities, "", now).is_some(), "nothing has changed");
         catalog.apply(vec![put(stored("b", 5, 5))], now).unwrap();
-        assert!(catalog.answered("", now).is_none());
+        assert!(catalog.answered(Kind::Capabilities, "", now).is_none());
+    }
+
+    #[test]
+    fn a_list_of_agents_is_given_again_until_one_of_them_is_heard() {
+        let (catalog, now) = fed(vec![put(stored("a", 1, 1)), put(stored("b", 2, 2))]);
+        let query = AgentQuery { id: Some("a".to_owned()), ..AgentQuery::default() };
+        ["a", "b"].iter().for_each(|id| beat(&catalog, id));
+        catalog.agents(&query, "id=a", now).unwrap();
+        beat(&catalog, "b");
+        assert!(catalog.answered(Kind::Agents, "id=a", now).is_some());
+        assert!(catalog.answered(Kind::Capabilities, "id=a", now).is_none());
+        let heartbeat = json!({"agent_id": "a", "metadata": {"load": 1}});
+        catalog.beat(Heartbeat::from_value(&heartbeat).unwrap(), Moment::now()).unwrap();
+        assert!(catalog.answered(Kind::Agents, "id=a", now).is_none());
     }
 }

@@ -22,6 +22,7 @@ use crate::catalog::Catalog;
 use crate::catalog::history::Gone;
 use crate::catalog::hit::Hit;
 use crate::catalog::listing::Listing;
+use crate::catalog::query::Kind;
 use crate::catalog::record::Record;
 use crate::catalog::seats::Seated;
 use crate::catalog::watcher::{Filter, Watcher};
@@ -138,13 +139,13 @@ impl Registry {
 
     // === discovery ===
 
-    /// The agents that a query asks for.
+    /// The agents that a query asks for; `text` is the query as it was written.
     ///
     /// # Errors
     /// When its `continue` is not ours, or the revision that it asks for is not reached in time.
-    pub async fn agents(&self, query: &AgentQuery) -> Result<Listing, RegistryError> {
+    pub async fn agents(&self, query: &AgentQuery, text: &str) -> Result<Listing, RegistryError> {
         self.wait_for(query.min_resource_version).await?;
-        self.catalog.agents(query, Instant::now()).map_err(invalid_query)
+        self.catalog.agents(query, text, Instant::now()).map_err(invalid_query)
     }
 
     /// The capabilities that a query asks for; `text` is the query as it was written.
@@ -156,9 +157,9 @@ impl Registry {
         self.catalog.capabilities(query, text, Instant::now()).map_err(invalid_query)
     }
 
-    /// The answer to a capability query that was given before and would be given again.
-    pub fn answered(&self, text: &str) -> Option<Listing> {
-        self.catalog.answered(text, Instant::now())
+    /// The answer to a query that was given before and would be given again.
+    pub fn answered(&self, kind: Kind, text: &str) -> Option<Listing> {
+        self.catalog.answered(kind, text, Instant::now())
     }
 
     /// Follows agents: from behind revision `from` on, or with all of them to begin with, which are returned.

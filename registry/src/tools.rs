@@ -116,7 +116,7 @@ async fn find_agents(registry: &Registry, arguments: &Value, reader: Reader) -> 
     let mut query = query.map_err(RegistryError::InvalidQuery)?;
     reader.limit(&mut query.paging).map_err(RegistryError::InvalidQuery)?;
     refuse_watch(query.watch)?;
-    Ok(registry.agents(&query).await?.bytes(Moment::now().wall))
+    Ok(registry.agents(&query, &query.to_string()).await?.bytes(Moment::now().wall))
 }
 
 async fn find_capabilities(

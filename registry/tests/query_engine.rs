@@ -324,7 +324,10 @@ proptest! {
         let fleet = Fleet::after(steps);
         for query in queries {
             let expected = fleet.agents(&query);
-            let ask = |paging| fleet.catalog.agents(&AgentQuery { paging, ..query.clone() }, fleet.now).unwrap();
+            let ask = |paging| {
+                let query = AgentQuery { paging, ..query.clone() };
+                fleet.catalog.agents(&query, &query.to_string(), fleet.now).unwrap()
+            };
             let (found, totals) = pages(limit, ask);
             prop_assert!(totals.iter().all(|total| *total == expected.len() as u64), "{totals:?} of {expected:?}");
             prop_assert_eq!(found, expected, "{}", query);

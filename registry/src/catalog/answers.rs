@@ -1,13 +1,14 @@
-//! Answers that were given already, by the query string that asked for them.
+//! Answers that were given already, by what asked for them.
 //!
-//! An answer is given again while nothing has changed that any answer shows: a counter is compared, no time. Heartbeats
-//! change nothing that a list of capabilities shows, so that list is kept; a list of agents shows when each was last
-//! heard, and is made anew every time.
+//! An answer is given again while nothing has changed that it shows; no time is involved. What all answers show, who is
+//! there and in which status, is a counter that is compared. When an agent was last heard, and what it said then, shows
+//! in lists of agents alone, and is compared for each agent in the list.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::listing::Rows;
+use super::query::Kind;
 
 /// Longest query string that is remembered, in bytes.
 const MAX_QUERY: usize = 1_024;
@@ -25,7 +26,7 @@ pub struct Answers {
 struct Kept {
     /// What the catalog had come to when these answers were given.
     edition: u64,
-    rows: HashMap<Box<str>, Arc<Rows>>,
+    rows: [HashMap<Box<str>, Arc<Rows>>; 2],
     bytes: usize,
 }
 
@@ -35,26 +36,30 @@ impl Answers {
         Self { kept: Mutex::default(), capacity }
     }
 
-    /// The answer to `query`, if it was given at this edition of the catalog.
-    pub fn get(&self, query: &str, edition: u64) -> Option<Arc<Rows>> {
+    /// The answer to `query`, if it was given at this edition of the catalog and would be the same now.
+    pub fn get(&self, kind: Kind, query: &str, edition: u64) -> Option<Arc<Rows>> {
         let kept = self.lock();
-        kept.rows.get(query).filter(|_| kept.edition == edition).cloned()
+        let rows = kept.rows[kind as usize].get(query).filter(|_| kept.edition == edition).cloned();
+        drop(kept);
+        rows.filter(|rows| rows.are_current())
     }
 
     /// Keeps an answer that was given at this edition. The answers of older editions go, and all go when there is no
     /// room: those that are asked for again are soon back.
-    pub fn keep(&self, query: &str, edition: u64, rows: &Arc<Rows>) {
+    pub fn keep(&self, kind: Kind, query: &str, edition: u64, rows: &Arc<Rows>) {
         let Some(bytes) = rows.rendered_bytes().filter(|_| query.len() <= MAX_QUERY) else { return };
         let mut kept = self.lock();
-        let is_full = kept.rows.len() >= self.capacity || kept.bytes + bytes > MAX_BYTES;
+        let count = kept.rows.iter().map(HashMap::len).sum::<usize>();
+        let is_full = count >= self.capacity || kept.bytes + bytes > MAX_BYTES;
         if edition < kept.edition || bytes > MAX_BYTES || self.capacity == 0 {
             return;
         }
         if edition > kept.edition || is_full {
             *kept = Kept { edition, ..Kept::default() };
         }
+        let replaced = kept.rows[kind as usize].insert(query.into(), Arc::clone(rows));
         kept.bytes += bytes;
-        kept.rows.insert(query.into(), Arc::clone(rows));
+        kept.bytes -= replaced.and_then(|rows| rows.rendered_bytes()).unwrap_or_default();
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

@@ -13,11 +13,12 @@ use super::hit::Hit;
 use super::page::Page;
 use super::query::Kind;
 use super::render;
+use super::vitals::{Showing, Vitals};
 
 /// Most rows that are rendered in one piece.
 const PIECE_ROWS: usize = 256;
 /// Room for a row, in bytes, to begin with.
-const ROW_BYTES: usize = 1_024;
+const ROW_BYTES: usize = 2_048;
 
 /// The answer to a discovery query.
 #[derive(Debug, Clone)]
@@ -33,8 +34,10 @@ pub struct Listing {
 /// The rows of an answer. Whoever asks the same of the same catalog gets the same rows.
 #[derive(Debug)]
 pub struct Rows {
-    kind: Kind,
     content: Content,
+    /// What showed of the agents when their rows were rendered, heartbeats for one; empty for rows that show nothing
+    /// of the kind.
+    shown: Vec<(Arc<Vitals>, Showing)>,
     count: usize,
     total: usize,
     continue_token: Option<String>,
@@ -42,24 +45,28 @@ pub struct Rows {
     fingerprint: u64,
 }
 
+/// The beginning of an answer up to its last row.
 #[derive(Debug)]
 enum Content {
     Rendered(Bytes),
-    Hits(Vec<Hit>),
+    Hits(Kind, Vec<Hit>),
 }
 
-/// The pieces of an answer's body, in their order.
+/// An answer as it is sent.
 #[derive(Debug)]
-pub struct Pieces {
-    listing: Listing,
-    now: Timestamp,
-    next: Next,
+pub enum Pieces {
+    /// What comes first, and what is said about it.
+    Two(Bytes, Bytes),
+    /// As many as it takes.
+    Many(Rendering),
 }
 
+/// The pieces of a large answer, each rendered when it is its turn.
 #[derive(Debug)]
-enum Next {
-    Rows(usize),
-    End,
+pub struct Rendering {
+    rows: Arc<Rows>,
+    next: usize,
+    end: Option<Bytes>,
 }
 
 // === impl Rows ===
@@ -69,25 +76,44 @@ impl Rows {
     pub(super) fn of(page: Page, kind: Kind) -> Self {
         let Page { hits, total, continue_token } = page;
         let (count, total) = (hits.len(), usize::try_from(total).unwrap_or(usize::MAX));
-        let fingerprint = fingerprint(&hits, total, continue_token.as_deref());
-        let content = match hits.len() {
-            ..=PIECE_ROWS => Content::Rendered(rendered(&hits)),
-            _ => Content::Hits(hits),
+        let shown = match kind {
+            Kind::Agents => {
+                hits.iter().map(|hit| (Arc::clone(&hit.record.vitals), hit.record.vitals.showing())).collect()
+            }
+            Kind::Capabilities => Vec::new(),
         };
-        Self { kind, content, count, total, continue_token, fingerprint }
+        let fingerprint = fingerprint(&hits, &shown, total, continue_token.as_deref());
+        let content = match hits.len() {
+            ..=PIECE_ROWS => Content::Rendered(rendered(begin(kind), &hits)),
+            _ => Content::Hits(kind, hits),
+        };
+        Self { content, shown, count, total, continue_token, fingerprint }
     }
 
-    /// The bytes of the rows, if they have been rendered at once.
+    /// How large they are in bytes, if they have been rendered.
     pub fn rendered_bytes(&self) -> Option<usize> {
         match &self.content {
             Content::Rendered(bytes) => Some(bytes.len()),
-            Content::Hits(_) => None,
+            Content::Hits(..) => None,
         }
+    }
+
+    /// Whether all agents still show what they showed.
+    pub fn are_current(&self) -> bool {
+        self.shown.iter().all(|(vitals, shown)| vitals.showing() == *shown)
     }
 }
 
-fn rendered(hits: &[Hit]) -> Bytes {
-    let mut out = Vec::with_capacity(hits.len() * ROW_BYTES);
+fn begin(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Agents => b"{\"agents\":[",
+        Kind::Capabilities => b"{\"capabilities\":[",
+    }
+}
+
+fn rendered(begin: &[u8], hits: &[Hit]) -> Bytes {
+    let mut out = Vec::with_capacity(begin.len() + hits.len() * ROW_BYTES);
+    out.extend_from_slice(begin);
     for (i, hit) in hits.iter().enumerate() {
         if i > 0 {
             out.push(b',');
@@ -97,15 +123,18 @@ fn rendered(hits: &[Hit]) -> Bytes {
     out.into()
 }
 
-fn fingerprint(hits: &[Hit], total: usize, continue_token: Option<&str>) -> u64 {
+fn fingerprint(
+    hits: &[Hit],
+    shown: &[(Arc<Vitals>, Showing)],
+    total: usize,
+    continue_token: Option<&str>,
+) -> u64 {
     let mut hasher = DefaultHasher::new();
     (total, continue_token).hash(&mut hasher);
     for Hit { record, status, capability, score } in hits {
         (record.fingerprint, status, capability, score.map(|score| score.parts())).hash(&mut hasher);
-        if capability.is_none() {
-            record.vitals.said().map(|said| said.fingerprint).hash(&mut hasher);
-        }
     }
+    shown.iter().for_each(|(_, shown)| shown.said.hash(&mut hasher));
     hasher.finish()
 }
 
@@ -120,22 +149,22 @@ impl Listing {
 
     /// The body of the answer, made at `now`.
     pub fn pieces(self, now: Timestamp) -> Pieces {
-        Pieces { listing: self, now, next: Next::Rows(0) }
+        let end = self.end(now);
+        match &self.rows.content {
+            Content::Rendered(rows) => Pieces::Two(rows.clone(), end),
+            Content::Hits(..) => Pieces::Many(Rendering { rows: self.rows, next: 0, end: Some(end) }),
+        }
     }
 
     /// The whole body at once.
     pub fn bytes(self, now: Timestamp) -> Bytes {
-        self.pieces(now).flatten().collect::<Vec<u8>>().into()
-    }
-
-    fn begin(&self) -> &'static [u8] {
-        match self.rows.kind {
-            Kind::Agents => b"{\"agents\":[",
-            Kind::Capabilities => b"{\"capabilities\":[",
+        match self.pieces(now) {
+            Pieces::Two(rows, end) => [rows, end].concat().into(),
+            Pieces::Many(rendering) => rendering.flatten().collect::<Vec<u8>>().into(),
         }
     }
 
-    fn end(&self, now: Timestamp, out: &mut Vec<u8>) {
+    fn end(&self, now: Timestamp) -> Bytes {
         let info = PageInfo {
             count: self.rows.count,
             total: self.rows.total,
@@ -144,51 +173,25 @@ impl Listing {
             warm: self.is_warm,
             continue_token: self.rows.continue_token.clone(),
         };
-        render::info(&info, out);
+        let mut out = Vec::new();
+        render::info(&info, &mut out);
+        out.into()
     }
 }
 
-// === impl Pieces ===
+// === impl Rendering ===
 
-impl Pieces {
-    /// The whole body, if it has one piece.
-    pub fn single(&mut self) -> Option<Bytes> {
-        match self.listing.rows.content {
-            Content::Rendered(_) => self.next(),
-            Content::Hits(_) => None,
-        }
-    }
-}
-
-impl Iterator for Pieces {
+impl Iterator for Rendering {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        let Next::Rows(from) = self.next else { return None };
-        let rows = Arc::clone(&self.listing.rows);
-        let mut out = Vec::new();
-        if from == 0 {
-            out.reserve(rows.rendered_bytes().unwrap_or(PIECE_ROWS * ROW_BYTES) + ROW_BYTES);
-            out.extend_from_slice(self.listing.begin());
+        let Content::Hits(kind, hits) = &self.rows.content else { return self.end.take() };
+        if self.next >= hits.len() {
+            return self.end.take();
         }
-        let is_last = match &rows.content {
-            Content::Rendered(bytes) => {
-                out.extend_from_slice(bytes);
-                true
-            }
-            Content::Hits(hits) => {
-                let piece = hits.get(from..hits.len().min(from + PIECE_ROWS)).unwrap_or_default();
-                if from > 0 {
-                    out.push(b',');
-                }
-                out.extend_from_slice(&rendered(piece));
-                from + piece.len() >= hits.len()
-            }
-        };
-        self.next = if is_last { Next::End } else { Next::Rows(from + PIECE_ROWS) };
-        if is_last {
-            self.listing.end(self.now, &mut out);
-        }
-        Some(out.into())
+        let piece = self.next..hits.len().min(self.next + PIECE_ROWS);
+        let begin = if piece.start == 0 { begin(*kind) } else { b"," };
+        self.next = piece.end;
+        hits.get(piece).map(|piece| rendered(begin, piece))
     }
 }

@@ -35,6 +35,14 @@ pub struct Vitals {
     said: Mutex<Option<Arc<Said>>>,
 }
 
+/// What of the vitals shows in an agent's JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Showing {
+    last_heartbeat: i64,
+    /// The fingerprint of the metadata that heartbeats brought; 0 when there are none.
+    pub said: u64,
+}
+
 /// The metadata that heartbeats brought.
 #[derive(Debug)]
 pub struct Said {
@@ -102,6 +110,12 @@ impl Vitals {
         let heard = self.last_heartbeat.load(Acquire) != NEVER;
         let silent_since = self.born + Duration::from_micros(self.silent_since.load(Relaxed));
         Signs { heard, silent_since, reported: self.reported() }
+    }
+
+    /// What of this shows in the agent's JSON: whether two moments are alike to a reader.
+    pub fn showing(&self) -> Showing {
+        let said = self.lock().as_ref().map_or(0, |said| said.fingerprint);
+        Showing { last_heartbeat: self.last_heartbeat.load(Acquire), said }
     }
 
     /// When the agent was last heard.

@@ -13,6 +13,7 @@ use super::error::ApiError;
 use super::extract::{Document, Name};
 use super::state::Api;
 use super::watch;
+use crate::catalog::query::Kind;
 use crate::catalog::watcher::Filter;
 use crate::error::RegistryError;
 
@@ -20,12 +21,16 @@ use crate::error::RegistryError;
 pub(super) async fn find(
     State(api): State<Api>,
     headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    RawQuery(text): RawQuery,
 ) -> Result<Response, ApiError> {
-    let mut query = AgentQuery::parse(&query.unwrap_or_default()).map_err(RegistryError::InvalidQuery)?;
+    let text = text.unwrap_or_default();
+    if let Some(listing) = api.registry.answered(Kind::Agents, &text) {
+        return Ok(discovery::answer(&api, &headers, listing));
+    }
+    let mut query = AgentQuery::parse(&text).map_err(RegistryError::InvalidQuery)?;
     match query.watch.take() {
         Some(watch) => watch::open(&api, Filter::Agents(Box::new(query)), watch, &headers).await,
-        None => Ok(discovery::answer(&api, &headers, api.registry.agents(&query).await?)),
+        None => Ok(discovery::answer(&api, &headers, api.registry.agents(&query, &text).await?)),
     }
 }
 

@@ -8,6 +8,7 @@ use mesh_api::query::CapabilityQuery;
 use super::error::ApiError;
 use super::state::Api;
 use super::{discovery, watch};
+use crate::catalog::query::Kind;
 use crate::catalog::watcher::Filter;
 use crate::error::RegistryError;
 
@@ -18,7 +19,7 @@ pub(super) async fn find(
     RawQuery(text): RawQuery,
 ) -> Result<Response, ApiError> {
     let text = text.unwrap_or_default();
-    if let Some(listing) = api.registry.answered(&text) {
+    if let Some(listing) = api.registry.answered(Kind::Capabilities, &text) {
         return Ok(discovery::answer(&api, &headers, listing));
     }
     let mut query = CapabilityQuery::parse(&text).map_err(RegistryError::InvalidQuery)?;

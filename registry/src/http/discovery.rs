@@ -1,15 +1,18 @@
 //! Discovery answers: whole, in pieces when they are large, or not at all when the client has them already.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use futures_util::stream;
+use http_body::{Frame, SizeHint};
 use jiff::Timestamp;
 
 use super::state::Api;
-use crate::catalog::listing::Listing;
+use crate::catalog::listing::{Listing, Pieces};
 use crate::moment::Moment;
 
 /// The media type of every answer but streams.
@@ -34,10 +37,37 @@ pub(super) fn answer(api: &Api, headers: &HeaderMap, listing: Listing) -> Respon
 }
 
 fn body(listing: Listing, now: Timestamp) -> Body {
-    let mut pieces = listing.pieces(now);
-    match pieces.single() {
-        Some(whole) => Body::from(whole),
-        None => Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>))),
+    match listing.pieces(now) {
+        Pieces::Two(rows, end) => Body::new(Two { pieces: [rows, end], sent: 0 }),
+        Pieces::Many(rendering) => Body::from_stream(stream::iter(rendering.map(Ok::<_, Infallible>))),
+    }
+}
+
+/// A body in two pieces, neither of which is copied to be sent with the other.
+struct Two {
+    pieces: [Bytes; 2],
+    sent: usize,
+}
+
+impl HttpBody for Two {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.pieces.get(self.sent).cloned();
+        self.sent += 1;
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sent >= self.pieces.len()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.pieces.iter().skip(self.sent).map(|piece| piece.len() as u64).sum())
     }
 }
 

@@ -27,7 +27,8 @@ pub(super) async fn show(State(api): State<Api>, headers: HeaderMap) -> Result<R
         return Ok(([(VARY, "accept")], Json(card(&api))).into_response());
     }
     let paging = Paging { limit: Some(SHOWN), continue_token: None };
-    let listing = api.registry.agents(&AgentQuery { paging, ..AgentQuery::default() }).await?;
+    let query = AgentQuery { paging, ..AgentQuery::default() };
+    let listing = api.registry.agents(&query, &query.to_string()).await?;
     let page = serde_json::from_slice(&listing.bytes(Moment::now().wall)).map_err(|_| ApiError::Panicked)?;
     let html = Html(dashboard::render(&page, &api.registry.health()));
     Ok(([(VARY, "accept"), (CONTENT_SECURITY_POLICY, POLICY)], html).into_response())
