@@ -4,6 +4,7 @@
 
 use std::error::Error;
 
+use mesh_api::document::MAX_TOLD;
 use mesh_api::error::Fault;
 
 /// A failure below the one that is reported.
@@ -59,7 +60,7 @@ fn query_message(faults: &[Fault]) -> String {
     match faults.iter().position(|fault| fault.path == "label_selector") {
         Some(selector) => {
             let others = faults.iter().enumerate().filter(|(i, _)| *i != selector);
-            let sentences = others.map(|(_, fault)| fault.to_string());
+            let sentences = others.take(MAX_TOLD).map(|(_, fault)| fault.to_string());
             let first = faults.get(selector).map(|fault| fault.message.clone());
             first.into_iter().chain(sentences).collect::<Vec<_>>().join("; ")
         }
@@ -68,7 +69,7 @@ fn query_message(faults: &[Fault]) -> String {
 }
 
 fn listed(faults: &[Fault]) -> String {
-    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")
+    faults.iter().take(MAX_TOLD).map(Fault::to_string).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -10,6 +10,10 @@ use crate::error::Fault;
 /// Typo distance up to which another word is offered as the one that was meant.
 const NEAR_ENOUGH: usize = 3;
 
+/// Most faults and most unknown keys that are told of one document: a person mends no more at once, and an answer must
+/// not become many times as long as what was sent.
+pub const MAX_TOLD: usize = 100;
+
 /// What reading a document brought to light.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Findings {
@@ -40,9 +44,11 @@ pub struct Fields<'v, 'f> {
 // === impl Findings ===
 
 impl Findings {
-    /// Notes a fault.
+    /// Notes a fault, while there is room.
     pub fn fault(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.faults.push(Fault::new(path, message));
+        if self.faults.len() < MAX_TOLD {
+            self.faults.push(Fault::new(path, message));
+        }
     }
 
     /// `value` if nothing was at fault, else every fault.
@@ -158,9 +164,10 @@ impl<'v, 'f> Fields<'v, 'f> {
         self.findings.fault(join(&self.at, key), message);
     }
 
-    /// Notes every key that was not read.
+    /// Notes every key that was not read, while there is room.
     pub fn close(self) {
-        for key in self.object.keys().filter(|key| !self.known.contains(&key.as_str())) {
+        let room = MAX_TOLD.saturating_sub(self.findings.unknown.len());
+        for key in self.object.keys().filter(|key| !self.known.contains(&key.as_str())).take(room) {
             let nearest = nearest(key, self.known.iter().copied()).map(str::to_owned);
             self.findings.unknown.push(UnknownKey { path: join(&self.at, key), nearest });
         }
@@ -245,12 +252,16 @@ pub fn any(value: &Value) -> Result<Value, String> {
 
 /// The candidate that `word` was most likely meant to be.
 pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let near = word.chars().count().div_ceil(2).min(NEAR_ENOUGH);
-    candidates
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= near || (word.len() > 2 && candidate.contains(word)))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let length = word.chars().count();
+    let near = length.div_ceil(2).min(NEAR_ENOUGH);
+    let measured = |candidate: &'c str| {
+        let is_part = word.len() > 2 && candidate.contains(word);
+        // The lengths alone rule out most, and every word that is too long to be measured in reasonable time.
+        let may_be_near = candidate.chars().count().abs_diff(length) <= near;
+        let distance = (is_part || may_be_near).then(|| strsim::damerau_levenshtein(word, candidate))?;
+        (is_part || distance <= near).then_some((distance, candidate))
+    };
+    candidates.filter_map(measured).min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }
 
 /// What a JSON value is, in words.
@@ -306,6 +317,45 @@ mod tests {
             ]
         );
         assert_eq!(findings.unknown[0].nearest.as_deref(), Some("color"));
+    }
+
+    #[test]
+    fn the_nearest_word_is_found_by_typo_and_by_part() {
+        let known = || ["namespace", "capability_category", "id"].into_iter();
+        for (word, meant) in [
+            ("namspace", Some("namespace")),
+            ("categ", Some("capability_category")),
+            ("di", Some("id")),
+            ("x", None),
+            ("entirely_else", None),
+        ] {
+            assert_eq!(nearest(word, known()), meant, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_word_as_long_as_a_document_is_not_measured() {
+        let started = std::time::Instant::now();
+        assert_eq!(nearest(&"x".repeat(1_000_000), ["namespace", "labels"].into_iter()), None);
+        assert!(started.elapsed() < std::time::Duration::from_secs(1), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn of_very_many_faults_and_keys_the_first_are_told() {
+        let document = (0..10_000).map(|i| (format!("key{i}"), Value::from(i))).collect::<Map<_, _>>();
+        let document = json!({"items": vec![0; 10_000], "more": document});
+        let mut findings = Findings::default();
+        let mut fields = Fields::open(&document, "", &mut findings).unwrap();
+        fields.list("items", 10_000, |_, at, findings| {
+            findings.fault(at, "must not be");
+            None::<()>
+        });
+        fields.nested("more", |value, at, findings| {
+            Fields::open(value, at, findings).unwrap().close();
+            None::<()>
+        });
+        assert_eq!((findings.faults.len(), findings.unknown.len()), (MAX_TOLD, MAX_TOLD));
+        assert_eq!(findings.faults[99].path, "items[99]");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use mesh_api::document::quoted;
+use mesh_api::document::{MAX_TOLD, quoted};
 use mesh_api::error::{Code, ErrorBody, Fault};
 
 use crate::error::RegistryError;
@@ -89,7 +89,7 @@ impl ApiError {
     fn faults(&self) -> Vec<Fault> {
         match self {
             Self::Registry(RegistryError::InvalidDocument(faults) | RegistryError::InvalidQuery(faults)) => {
-                faults.clone()
+                faults.iter().take(MAX_TOLD).cloned().collect()
             }
             _ => Vec::new(),
         }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 use mesh_registry::config::Config;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::harness::{Answer, TestRegistry};
 
@@ -69,6 +69,24 @@ async fn every_fault_of_a_document_is_listed_with_its_path() {
     let paths =
         faults.as_array().unwrap().iter().map(|fault| fault["path"].as_str().unwrap()).collect::<Vec<_>>();
     assert_eq!(paths, ["id", "endpoint", "capabilities[0].name", "capabilities[0].version"]);
+}
+
+#[tokio::test]
+async fn an_answer_about_very_many_faults_stays_short() {
+    let registry = TestRegistry::start().await;
+    let many = |key: &str| -> Value {
+        (0..40_000).map(|i| (format!("{key}{i}"), json!(""))).collect::<Map<_, _>>().into()
+    };
+    let registered =
+        registry.post("/agents", &json!({"id": "a", "endpoint": "http://h:1/", "labels": many("-")})).await;
+    registered.error(400, "validation_failed");
+    let found = registry.post("/mcp/tools/discover_services", &many("q")).await;
+    found.error(400, "validation_failed");
+    assert!(registered.text.len() < 100_000 && found.text.len() < 100_000);
+    let mut document = many("key");
+    (document["id"], document["endpoint"]) = (json!("a"), json!("http://h:1/"));
+    let warned = registry.post("/agents", &document).await.ok();
+    assert_eq!(warned["warnings"].as_array().unwrap().len(), 100);
 }
 
 #[tokio::test]
