@@ -20,7 +20,7 @@ def filter_case(_context: schemathesis.HookContext, case: schemathesis.Case) -> 
     """Whether the case keeps the rules that are stated in words."""
     body = case.body if isinstance(case.body, dict) else {}
     if case.operation.path in ("/agents", "/capabilities") and case.method == "GET":
-        return keeps_query_rules(case.query or {})
+        return keeps_query_rules(case.query or {}) and keeps_reading_rules(case.query or {})
     if case.operation.path in ("/mcp/tools/discover_services", "/mcp/tools/list_capabilities"):
         return keeps_query_rules(body)
     document = body.get("registration_data", body)
@@ -31,6 +31,14 @@ def keeps_query_rules(query: Any) -> bool:
     """One value for a parameter with two names, and no `continue` that no page gave."""
     contradicts = any(query.get(one) is not None and query.get(other) is not None for one, other in SAME)
     return not contradicts and not query.get("continue")
+
+
+def keeps_reading_rules(query: Any) -> bool:
+    """No watch, which does not end; no version that has not come to pass, for which the registry waits in vain."""
+    if "watch" in query or query.get("resource_version") is not None:
+        return False
+    wanted = query.get("min_resource_version")
+    return not str(wanted).isdecimal() or int(wanted) == 0
 
 
 def keeps_document_rules(document: dict[str, Any]) -> bool:

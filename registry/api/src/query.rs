@@ -14,8 +14,6 @@ use crate::error::Fault;
 use crate::health::Status;
 use crate::selector::Selector;
 
-/// What a watch has no use for.
-const NOT_WITH_WATCH: &str = "has no pages: limit, continue and min_resource_version go without it";
 /// Most rows of one page.
 pub const MAX_LIMIT: usize = 10_000;
 
@@ -111,15 +109,13 @@ impl AgentQuery {
                 tags: parameters.words(&["capability_tags", "tags"]),
                 version: parameters.parsed(&["version_constraint"]),
             },
-            label_selector: parameters.parsed(&["label_selector"]),
+            label_selector: parameters.parsed(&["label_selector"]).filter(demands_something),
             fuzzy_match: parameters.flag("fuzzy_match"),
             paging: Paging::take(&mut parameters),
             min_resource_version: version(&mut parameters, "min_resource_version"),
             watch: Watch::take(&mut parameters),
         };
-        if this.watch.is_some() && (this.paging != Paging::default() || this.min_resource_version.is_some()) {
-            parameters.fault("watch", NOT_WITH_WATCH);
-        }
+        check_watch(&mut parameters, this.watch, &this.paging, this.min_resource_version);
         parameters.finish(this)
     }
 }
@@ -185,15 +181,13 @@ impl CapabilityQuery {
             agent_status: parameters
                 .statuses(&["agent_status", "status"])
                 .unwrap_or_else(|| vec![Status::Healthy]),
-            label_selector: parameters.parsed(&["label_selector"]),
+            label_selector: parameters.parsed(&["label_selector"]).filter(demands_something),
             fuzzy_match: parameters.flag("fuzzy_match"),
             paging: Paging::take(&mut parameters),
             min_resource_version: version(&mut parameters, "min_resource_version"),
             watch: Watch::take(&mut parameters),
         };
-        if this.watch.is_some() && (this.paging != Paging::default() || this.min_resource_version.is_some()) {
-            parameters.fault("watch", NOT_WITH_WATCH);
-        }
+        check_watch(&mut parameters, this.watch, &this.paging, this.min_resource_version);
         parameters.finish(this)
     }
 }
@@ -218,6 +212,12 @@ impl fmt::Display for CapabilityQuery {
         printer.text("min_resource_version", self.min_resource_version.map(|it| it.to_string()).as_deref());
         self.watch.iter().for_each(|watch| watch.print(&mut printer));
         f.write_str(&printer.finish())
+    }
+}
+
+fn check_watch(parameters: &mut Parameters, watch: Option<Watch>, paging: &Paging, min: Option<u64>) {
+    if watch.is_some() && (*paging != Paging::default() || min.is_some()) {
+        parameters.fault("watch", "has no pages: limit, continue and min_resource_version go without it");
     }
 }
 
@@ -246,6 +246,11 @@ fn version(parameters: &mut Parameters, name: &'static str) -> Option<u64> {
         parameters.fault(name, format!("must be a resource version, a whole number, got {}", quoted(&text)));
     }
     version
+}
+
+/// A selector of nothing but spaces is none: it is printed as none, too.
+fn demands_something(selector: &Selector) -> bool {
+    !selector.requirements().is_empty()
 }
 
 // === impl Paging ===
@@ -329,6 +334,12 @@ mod tests {
                 "{faulty}"
             );
         }
+    }
+
+    #[test]
+    fn a_selector_of_spaces_is_none() {
+        assert_eq!(AgentQuery::parse("label_selector=++").unwrap(), AgentQuery::default());
+        assert_eq!(CapabilityQuery::parse("label_selector=%20").unwrap(), CapabilityQuery::default());
     }
 
     #[test]

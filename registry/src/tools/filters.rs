@@ -229,9 +229,11 @@ mod tests {
             let fault = fault[0].to_string();
             let known = fault.split_once("known are ").unwrap().1.split(", ");
             let short = ["category", "stability", "tags", "namespace", "status"];
+            // How a program reads a list; a model reads it once.
+            let reading = ["min_resource_version", "watch", "resource_version"];
             let schemas =
                 of_input::<AgentFilters>().to_string() + &of_input::<CapabilityFilters>().to_string();
-            for key in known.filter(|key| !short.contains(key)) {
+            for key in known.filter(|key| !short.contains(key) && !reading.contains(key)) {
                 assert!(schemas.contains(&format!("\"{key}\":")), "{key}");
             }
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::capability::CapabilityFilter;
-use crate::document::{nearest, quoted};
+use crate::document::{MAX_TOLD, nearest, quoted};
 use crate::error::Fault;
 use crate::health::Status;
 
@@ -95,7 +95,8 @@ impl Parameters {
     }
 
     pub(super) fn finish<T>(mut self, value: T) -> Result<T, Vec<Fault>> {
-        for (name, _) in std::mem::take(&mut self.pairs) {
+        // Faults that nobody would be told need not be worded.
+        for (name, _) in std::mem::take(&mut self.pairs).into_iter().take(MAX_TOLD) {
             let message = match nearest(&name, self.known.iter().copied()) {
                 Some(known) => format!("is not a known parameter: did you mean '{known}'?"),
                 None => format!("is not a known parameter; known are {}", self.known.join(", ")),
