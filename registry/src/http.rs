@@ -42,32 +42,34 @@ use self::state::Api;
 pub use self::state::Limits;
 use crate::service::Registry;
 
-/// The routes of `registry`, with counting, compression for those who ask for it, and panics turned into answers.
+/// The routes of `registry`, with counting, compression of what is large for those who ask, and panics turned into
+/// answers.
 ///
 /// `watches` ends all watches when it is cancelled.
 pub fn router(registry: Arc<Registry>, limits: Limits, watches: CancellationToken) -> Router {
     let api = Api::new(registry, limits, watches);
+    // Around what may be large alone: it costs a heartbeat as much as the heartbeat itself.
+    let compressed = CompressionLayer::new;
     Router::new()
-        .route(route::ROOT, get(root::show))
-        .route(route::OPENAPI, get(openapi::show))
-        .route(route::DOCS, get(docs::show))
+        .route(route::ROOT, get(root::show).layer(compressed()))
+        .route(route::OPENAPI, get(openapi::show).layer(compressed()))
+        .route(route::DOCS, get(docs::show).layer(compressed()))
         .route(route::MCP, any(mcp::take))
         .route(route::MCP_WITH_SLASH, any(mcp::take))
         .route(route::TOOL, post(tools::call))
-        .route(route::AGENTS, get(agents::find).post(agents::register))
+        .route(route::AGENTS, get(agents::find).layer(compressed()).post(agents::register))
         .route(route::AGENT, get(agents::show).delete(agents::unregister))
-        .route(route::CAPABILITIES, get(capabilities::find))
+        .route(route::CAPABILITIES, get(capabilities::find).layer(compressed()))
         .route(route::HEARTBEAT, post(heartbeat::take))
         .route(route::HEALTH, get(health::of_registry))
         .route(route::AGENT_HEALTH, get(health::of_agent))
         .route(route::LIVEZ, get(health::livez))
         .route(route::READYZ, get(health::readyz))
-        .route(route::METRICS, get(metrics::negotiated))
-        .route(route::METRICS_PROMETHEUS, get(metrics::text))
+        .route(route::METRICS, get(metrics::negotiated).layer(compressed()))
+        .route(route::METRICS_PROMETHEUS, get(metrics::text).layer(compressed()))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_route)
         .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(CompressionLayer::new())
         .layer(from_fn_with_state(Api::clone(&api), observe::request))
         .with_state(api)
 }

@@ -17,6 +17,9 @@ use super::vitals::{Showing, Vitals};
 
 /// Most rows that are rendered in one piece.
 const PIECE_ROWS: usize = 256;
+/// An odd number with bits all over: multiplying by it spreads what differs in a few bits over all of them (the golden
+/// ratio, as in Fibonacci hashing).
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Room for a row, in bytes, to begin with.
 const ROW_BYTES: usize = 2_048;
 
@@ -123,6 +126,7 @@ fn rendered(begin: &[u8], hits: &[Hit]) -> Bytes {
     out.into()
 }
 
+/// Puts together what are fingerprints, or nearly so, already: a text is hashed once and not for every answer.
 fn fingerprint(
     hits: &[Hit],
     shown: &[(Arc<Vitals>, Showing)],
@@ -131,11 +135,15 @@ fn fingerprint(
 ) -> u64 {
     let mut hasher = DefaultHasher::new();
     (total, continue_token).hash(&mut hasher);
+    let mut whole = hasher.finish();
+    let mut add = |part: u64| whole = (whole.rotate_left(5) ^ part).wrapping_mul(SPREAD);
     for Hit { record, status, capability, score } in hits {
-        (record.fingerprint, status, capability, score.map(|score| score.parts())).hash(&mut hasher);
+        let score = score.map_or(0, |score| u64::from(score.parts()));
+        add(record.fingerprint);
+        add((score << 48) | ((*status as u64) << 40) | u64::from(capability.unwrap_or_default()));
     }
-    shown.iter().for_each(|(_, shown)| shown.said.hash(&mut hasher));
-    hasher.finish()
+    shown.iter().for_each(|(_, shown)| add(shown.said));
+    whole
 }
 
 // === impl Listing ===

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::fuzzy::Score;
 use super::hit::Hit;
 use super::query::{Found, Group, Kind};
-use super::record;
 use super::seats::Seats;
 
 /// From how large a share of everything on (one in so many) a page is gathered by walking in the order of ids rather
@@ -150,12 +149,7 @@ impl Cursor {
     }
 
     fn at(hit: &Hit) -> Self {
-        let capability = hit.capability.and_then(|index| {
-            let registration = hit.record.registration();
-            let place = *record::order(&registration).get(index as usize)?;
-            let capability = registration.capabilities.into_iter().nth(place)?;
-            Some((capability.name, capability.version))
-        });
+        let capability = hit.capability.and_then(|index| hit.record.capability(index as usize));
         Self { score: hit.score.map(Score::parts), agent: hit.record.id().to_owned(), capability }
     }
 
@@ -163,12 +157,11 @@ impl Cursor {
     fn behind(&self, seats: &Seats, kind: Kind) -> Option<Place> {
         let next_agent = || seats.order().behind(&self.agent).map(|seat| (seats.order().label(seat), 0));
         let same_agent = || {
-            let (name, version) = self.capability.as_ref().filter(|_| kind == Kind::Capabilities)?;
+            let last = self.capability.as_ref().filter(|_| kind == Kind::Capabilities)?;
             let seat = seats.find(&self.agent)?;
-            let registration = seats.at(seat)?.record.registration();
-            let order =
-                record::order(&registration).into_iter().filter_map(|i| registration.capabilities.get(i));
-            let seen = order.take_while(|one| (&one.name, &one.version) <= (name, version)).count();
+            let record = &seats.at(seat)?.record;
+            let seen =
+                (0..).map_while(|index| record.capability(index)).take_while(|one| one <= last).count();
             seats.rows(seat)?.nth(seen).map(|row| (seats.order().label(seat), row))
         };
         same_agent().or_else(next_agent)

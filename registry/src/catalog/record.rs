@@ -8,6 +8,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use mesh_api::agent::Registration;
 use mesh_api::health::{AgentHealth, Reported, Status};
+use semver::Version;
+use serde::Deserialize;
 
 use super::layout::Layout;
 use super::vitals::Vitals;
@@ -68,6 +70,17 @@ impl Record {
         // INVARIANT: a record is only made of a document that has been read as a registration.
         #[expect(clippy::expect_used, reason = "the record was made from this document")]
         self.stored.registration().expect("a record's document is a registration")
+    }
+
+    /// Name and version of capability number `index`, in the order of answers.
+    pub fn capability(&self, index: usize) -> Option<(String, Version)> {
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+            version: Version,
+        }
+        let json = self.layout.capabilities.get(index)?.bytes(&self.stored.document);
+        serde_json::from_slice::<Named>(json).ok().map(|Named { name, version }| (name, version))
     }
 
     /// The status that follows from what is heard.

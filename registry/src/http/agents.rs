@@ -1,8 +1,7 @@
 //! Agents: find, watch, show, register, unregister.
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use mesh_api::agent::{Registered, Unregistered};
@@ -18,19 +17,15 @@ use crate::catalog::watcher::Filter;
 use crate::error::RegistryError;
 
 /// `GET /agents`
-pub(super) async fn find(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    RawQuery(text): RawQuery,
-) -> Result<Response, ApiError> {
-    let text = text.unwrap_or_default();
-    if let Some(listing) = api.registry.answered(Kind::Agents, &text) {
-        return Ok(discovery::answer(&api, &headers, listing));
+pub(super) async fn find(State(api): State<Api>, request: Request) -> Result<Response, ApiError> {
+    let (text, headers) = (request.uri().query().unwrap_or_default(), request.headers());
+    if let Some(listing) = api.registry.answered(Kind::Agents, text) {
+        return Ok(discovery::answer(&api, headers, listing));
     }
-    let mut query = AgentQuery::parse(&text).map_err(RegistryError::InvalidQuery)?;
+    let mut query = AgentQuery::parse(text).map_err(RegistryError::InvalidQuery)?;
     match query.watch.take() {
-        Some(watch) => watch::open(&api, Filter::Agents(Box::new(query)), watch, &headers).await,
-        None => Ok(discovery::answer(&api, &headers, api.registry.agents(&query, &text).await?)),
+        Some(watch) => watch::open(&api, Filter::Agents(Box::new(query)), watch, headers).await,
+        None => Ok(discovery::answer(&api, headers, api.registry.agents(&query, text).await?)),
     }
 }
 

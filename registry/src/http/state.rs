@@ -1,5 +1,6 @@
 //! What every handler has at hand.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,13 @@ pub struct Limits {
     pub cache_ttl: Duration,
 }
 
-/// What every handler has at hand.
+/// What every handler has at hand. Cheap to clone: every layer does so for every request.
 #[derive(Debug, Clone)]
-pub(super) struct Api {
+pub(super) struct Api(Arc<Shared>);
+
+/// What is shared by all requests.
+#[derive(Debug)]
+pub(super) struct Shared {
     pub(super) registry: Arc<Registry>,
     pub(super) max_document_bytes: usize,
     /// Of discovery answers.
@@ -31,12 +36,20 @@ pub(super) struct Api {
 impl Api {
     pub(super) fn new(registry: Arc<Registry>, limits: Limits, watches: CancellationToken) -> Self {
         let cache_control = format!("max-age={}", limits.cache_ttl.as_secs());
-        Self {
+        Self(Arc::new(Shared {
             registry,
             max_document_bytes: limits.max_document_bytes,
             cache_control: HeaderValue::try_from(cache_control)
                 .unwrap_or(HeaderValue::from_static("no-cache")),
             watches,
-        }
+        }))
+    }
+}
+
+impl Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }
