@@ -17,6 +17,8 @@ pub(crate) const FLOOR: &str = "floor";
 pub(crate) const LIMIT: usize = 20;
 /// Heartbeats that arrive at the registry in each second while it is asked.
 pub(crate) const HEARTBEATS: u32 = 10_000;
+/// More of them than any registry answers on the machines that this runs on.
+const FLOOD: u32 = 500_000;
 /// Connections that register a fleet.
 const FILLING: usize = 64;
 /// Time for a server to be ready, and pause between two looks at it.
@@ -81,7 +83,16 @@ impl Stage {
 
     /// Lets heartbeats arrive.
     pub(crate) fn upkeep(&self) -> anyhow::Result<Upkeep> {
-        let rates = Rates { heartbeats_per_second: HEARTBEATS, registrations_per_second: 0 };
+        self.upkeep_at(HEARTBEATS)
+    }
+
+    /// Lets heartbeats arrive as fast as they are answered.
+    pub(crate) fn flood(&self) -> anyhow::Result<Upkeep> {
+        self.upkeep_at(FLOOD)
+    }
+
+    fn upkeep_at(&self, heartbeats_per_second: u32) -> anyhow::Result<Upkeep> {
+        let rates = Rates { heartbeats_per_second, registrations_per_second: 0 };
         Upkeep::start(&self.registry.base, self.fleet, rates)
     }
 }

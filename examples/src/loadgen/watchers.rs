@@ -62,12 +62,14 @@ impl Watching {
         let before = self.resident()?;
         let began = Instant::now();
         let (seen, mut sightings) = mpsc::unbounded_channel();
-        let mut watchers = self.open(&target, &seen).await?;
+        // Marks the change among others that happen to the agent, such as those of its health.
+        let build = u64::from(std::process::id());
+        let mut watchers = self.open(&target, build, &seen).await?;
         let opening = began.elapsed();
         tokio::time::sleep(AT_REST).await;
         let resident = before.zip(self.resident()?);
+        let document = self.fleet.document_of_build(0, build);
         let changed = Instant::now();
-        let document = self.fleet.document_of_build(0, u64::from(std::process::id()));
         Connection::to(&self.base).post(&Uri::from_static(AGENTS), document.to_string().into()).await?;
         let mut tally = Tally::default();
         for number in 0..self.watchers {
@@ -94,7 +96,12 @@ impl Watching {
     }
 
     /// Opens all streams. Each watcher tells `seen` when it sees the change.
-    async fn open(&self, target: &Uri, seen: &mpsc::UnboundedSender<Instant>) -> anyhow::Result<JoinSet<()>> {
+    async fn open(
+        &self,
+        target: &Uri,
+        build: u64,
+        seen: &mpsc::UnboundedSender<Instant>,
+    ) -> anyhow::Result<JoinSet<()>> {
         let (mut opening, mut watchers) = (JoinSet::new(), JoinSet::new());
         let id = self.fleet.id(0);
         for number in 0..self.watchers {
@@ -102,7 +109,7 @@ impl Watching {
             let most = if number + 1 < self.watchers { OPENING - 1 } else { 0 };
             while opening.len() > most {
                 let stream = opening.join_next().await.context("one is being opened")??;
-                watchers.spawn(look(stream?, id.clone(), seen.clone()));
+                watchers.spawn(look(stream?, id.clone(), build, seen.clone()));
             }
         }
         Ok(watchers)
@@ -127,14 +134,14 @@ async fn watch(base: Base, target: Uri) -> anyhow::Result<(Connection, Incoming)
     Ok((connection, response.into_body()))
 }
 
-/// Follows a stream to its end, or until the change of agent `id` has come.
-async fn look(stream: (Connection, Incoming), id: String, seen: mpsc::UnboundedSender<Instant>) {
+/// Follows a stream to its end, or until agent `id` has come in this build.
+async fn look(stream: (Connection, Incoming), id: String, build: u64, seen: mpsc::UnboundedSender<Instant>) {
     let (_connection, mut body) = stream;
     let mut parser = Parser::default();
     while let Some(Ok(frame)) = body.frame().await {
         let events = frame.data_ref().map(|bytes| parser.take(bytes)).unwrap_or_default();
         let mut changes = events.iter().filter(|event| event.event == "ADDED" || event.event == "MODIFIED");
-        if changes.any(|event| is_about(&event.data, &id)) {
+        if changes.any(|event| is_about(&event.data, &id, build)) {
             // Whoever waited has gone; so may this one.
             let _ = seen.send(Instant::now());
             return;
@@ -142,9 +149,10 @@ async fn look(stream: (Connection, Incoming), id: String, seen: mpsc::UnboundedS
     }
 }
 
-/// Whether the object of a change is agent `id`.
-fn is_about(data: &str, id: &str) -> bool {
-    serde_json::from_str::<Value>(data).is_ok_and(|data| data["object"]["id"] == id)
+/// Whether the object of a change is agent `id` in this build.
+fn is_about(data: &str, id: &str, build: u64) -> bool {
+    let is_it = |data: Value| data["object"]["id"] == id && data["object"]["metadata"]["build"] == build;
+    serde_json::from_str(data).is_ok_and(is_it)
 }
 
 #[cfg(test)]
