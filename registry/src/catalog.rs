@@ -30,6 +30,7 @@ pub mod seats;
 
 pub mod event;
 pub mod index;
+pub mod listed;
 pub mod matcher;
 pub mod order;
 pub mod rows;
@@ -75,6 +76,7 @@ use self::query::{Found, Kind};
 use self::record::Record;
 use self::seats::{Seated, Seats};
 use self::unflushed::Unflushed;
+use self::vitals::TooMuchSaid;
 use self::watcher::{Filter, Watcher};
 use crate::health::{AgentTypes, Vantage};
 use crate::moment::Moment;
@@ -129,9 +131,12 @@ impl Catalog {
                 Event::Snapshot(snapshot) => outcome = outcome.and(self.replace(snapshot, now)),
                 Event::Changed(Changed::Put(stored)) => outcome = outcome.and(self.put(stored, now)),
                 Event::Changed(Changed::Removed { id, revision }) => {
-                    self.change(|known| known.remove(&id, revision));
+                    let registration = self.get(&id).map(|seated| seated.record.registration());
+                    self.change(|known| known.remove(&id, registration.as_ref(), revision));
                 }
-                Event::Changed(Changed::Noticed { revision }) => self.write().announce(revision),
+                Event::Changed(Changed::Noticed { revision }) => {
+                    while !self.write().announce(revision, NOTICED_AT_ONCE) {}
+                }
             }
         }
         self.progress.advance(self.revision());
@@ -145,7 +150,9 @@ impl Catalog {
             let (known, beat) = (self.get(&stored.id), snapshot.beats.get(&*stored.id));
             let known = known.as_ref().map(|seated| &*seated.record);
             match Arrival::read(stored, known, beat, &self.types, from) {
-                Ok(Arrival { record, registration, status }) => seats.put(record, &registration, status),
+                Ok(Arrival { record, registration, status, .. }) => {
+                    seats.put(record, &registration, None, status);
+                }
                 Err(fault) => outcome = Err(fault),
             }
         }
@@ -174,16 +181,24 @@ impl Catalog {
     // === signs of life and changes of status ===
 
     /// Takes in a heartbeat and returns whom it is from; `None` when the agent is not known.
-    pub fn beat(&self, heartbeat: Heartbeat, now: Moment) -> Option<Arc<Record>> {
-        let Seated { record, status, .. } = self.get(&heartbeat.agent_id)?;
-        if record.vitals.beat(heartbeat, now) {
+    ///
+    /// # Errors
+    /// When its metadata are more than is kept.
+    pub fn beat(&self, heartbeat: Heartbeat, now: Moment) -> Result<Option<Arc<Record>>, TooMuchSaid> {
+        let from = self.expiry.vantage(now.instant);
+        let known = self.read();
+        let Some(seated) = known.seats.get(&heartbeat.agent_id) else { return Ok(None) };
+        let record = Arc::clone(&seated.record);
+        if record.vitals.beat(heartbeat, now)? {
             self.unflushed.push(Arc::clone(&record));
         }
-        let from = self.expiry.vantage(now.instant);
-        if record.derived_status(from) != status {
+        // Compared under the lock: what is listed cannot change between the heartbeat and this look.
+        let has_news = record.derived_status(from) != seated.status || seated.is_silent();
+        drop(known);
+        if has_news {
             self.notice(std::slice::from_ref(&record.stored.id), from);
         }
-        Some(record)
+        Ok(Some(record))
     }
 
     /// Everybody whose status may have changed by itself.
@@ -204,9 +219,10 @@ impl Catalog {
         changed
     }
 
-    /// How many agents have neither expired nor gone offline.
-    pub fn living(&self) -> usize {
-        self.read().seats.living()
+    /// How many agents have neither expired nor gone offline, and how many of them are silent beyond their timeout.
+    pub fn living(&self) -> (usize, usize) {
+        let known = self.read();
+        (known.seats.living(), known.seats.silent())
     }
 
     /// How many agents have a status that watchers have not been told.
@@ -257,8 +273,9 @@ impl Catalog {
 
     /// The answer that was given to the query `text`, if it would be the same now.
     pub fn answered(&self, kind: Kind, text: &str, now: Instant) -> Option<Listing> {
-        let rows = self.answers.get(kind, text, self.edition.load(Acquire))?;
+        // The lock keeps the edition, the answer and the revision together.
         let known = self.read();
+        let rows = self.answers.get(kind, text, self.edition.load(Acquire))?;
         Some(Listing { rows, revision: known.revision, is_warm: now >= known.warm_at })
     }
 
@@ -349,7 +366,7 @@ mod tests {
 
     fn beat(catalog: &Catalog, id: &str) {
         let heartbeat = Heartbeat::from_value(&json!({"agent_id": id})).unwrap();
-        catalog.beat(heartbeat, Moment::now()).unwrap();
+        catalog.beat(heartbeat, Moment::now()).unwrap().unwrap();
     }
 
     #[test]
@@ -459,7 +476,7 @@ mod tests {
         assert!(catalog.answered(Kind::Agents, "id=a", now).is_some());
         assert!(catalog.answered(Kind::Capabilities, "id=a", now).is_none());
         let heartbeat = json!({"agent_id": "a", "metadata": {"load": 1}});
-        catalog.beat(Heartbeat::from_value(&heartbeat).unwrap(), Moment::now()).unwrap();
+        catalog.beat(Heartbeat::from_value(&heartbeat).unwrap(), Moment::now()).unwrap().unwrap();
         assert!(catalog.answered(Kind::Agents, "id=a", now).is_none());
     }
 }

@@ -63,7 +63,7 @@ impl Signs {
     /// merely degraded, because callers would try it.
     pub fn status(&self, thresholds: &Thresholds, from: Vantage) -> Status {
         let expired = self.expires_at(thresholds) <= from.horizon;
-        let silent = from.now.saturating_duration_since(self.silent_since) > thresholds.timeout;
+        let silent = self.are_late(thresholds, from.now);
         match self.reported {
             Reported::Offline => Status::Offline,
             _ if expired => Status::Expired,
@@ -78,6 +78,11 @@ impl Signs {
     /// Whether it said that it went away: then its silence means nothing.
     pub fn is_gone(&self) -> bool {
         self.reported == Reported::Offline
+    }
+
+    /// Whether the agent is silent for longer than it may be without being called degraded.
+    pub fn are_late(&self, thresholds: &Thresholds, now: Instant) -> bool {
+        now.saturating_duration_since(self.silent_since) > thresholds.timeout
     }
 
     /// When the status of a living agent may change next if it stays silent.

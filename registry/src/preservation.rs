@@ -1,12 +1,13 @@
 //! The registry never expires a fleet because of itself.
 //!
-//! When most agents fall silent at the same moment, the likelier cause is this registry's own network or host. So
-//! expiry has a horizon: an agent whose eviction falls due later than the horizon has not expired, however silent it
-//! is. The sweeper moves the horizon forward at every tick, unless more than half of at least [`SMALLEST_FLEET`]
-//! agents fell due since the tick before the last one (two ticks, so that a fleet which falls across a tick is seen
-//! whole). Then the horizon stands still, and the silent agents stay `degraded`, until at most half of them are
-//! silent, or until `patience` has passed and they are believed to be gone. It also stands still while the store
-//! cannot be written, because a registry in trouble is a bad witness.
+//! When most agents are silent at the same time, the likelier cause is this registry's own network or host. So expiry
+//! has a horizon: an agent whose eviction falls due later than the horizon has not expired, however silent it is. The
+//! sweeper moves the horizon forward at every tick, unless more than half of at least [`SMALLEST_FLEET`] agents are
+//! silent beyond their timeout. Heartbeats are spread over an interval and evictions too, but the timeouts of all have
+//! passed before the first eviction falls due; agents without that distance between the two are counted when they have
+//! expired at the tick before, and taken back. The horizon stands still, and the silent agents stay `degraded`, until
+//! at most half of them are silent, or until `patience` has passed and they are believed to be gone. It also stands
+//! still while the store cannot be written, because a registry in trouble is a bad witness.
 
 use std::fmt;
 use std::time::Duration;
@@ -59,16 +60,9 @@ impl Preservation {
         Self { previous: now, horizon: now, freeze: None, patience }
     }
 
-    /// Moves the horizon to `now`, or freezes it. `dues` are the moments at which agents expire if they stay silent, at
-    /// least of those that fall due until `now`; `fleet` is how many there are that have not expired before the window.
-    pub fn sweep(
-        &mut self,
-        now: Instant,
-        fleet: usize,
-        dues: impl Iterator<Item = Instant>,
-        store_reachable: bool,
-    ) {
-        let silent = dues.filter(|due| *due > self.previous && *due <= now).count();
+    /// Moves the horizon to `now`, or freezes it. Of `fleet` agents that have not expired before [`Self::window`],
+    /// `silent` are silent beyond their timeout.
+    pub fn sweep(&mut self, now: Instant, fleet: usize, silent: usize, store_reachable: bool) {
         let falls = fleet >= SMALLEST_FLEET && silent * 2 > fleet;
         let reason = if !store_reachable {
             Some(Reason::StoreUnreachable)
@@ -81,6 +75,11 @@ impl Preservation {
             Some(reason) => self.hold(now, reason),
             None => self.advance(now),
         }
+    }
+
+    /// The moment to which expiry may be taken back: who expired later counts as of the fleet.
+    pub fn window(&self) -> Instant {
+        self.previous
     }
 
     /// Agents whose eviction falls due later than this have not expired.
@@ -140,9 +139,11 @@ mod tests {
         dues: &[u32],
         store_reachable: bool,
     ) {
-        let dues = dues.iter().map(|due| start + SECOND * *due).filter(|due| *due > preservation.previous);
-        let dues = dues.collect::<Vec<_>>();
-        preservation.sweep(start + SECOND * second, dues.len(), dues.into_iter(), store_reachable);
+        let now = start + SECOND * second;
+        let dues = dues.iter().map(|due| start + SECOND * *due).filter(|due| *due > preservation.window());
+        let silent = dues.clone().filter(|due| *due <= now).count();
+        let fleet = dues.count();
+        preservation.sweep(now, fleet, silent, store_reachable);
     }
 
     #[test]

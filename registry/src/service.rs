@@ -25,6 +25,7 @@ use crate::catalog::listing::Listing;
 use crate::catalog::query::Kind;
 use crate::catalog::record::Record;
 use crate::catalog::seats::Seated;
+use crate::catalog::vitals::TooMuchSaid;
 use crate::catalog::watcher::{Filter, Watcher};
 use crate::error::RegistryError;
 use crate::metrics::{Metrics, MetricsReport};
@@ -126,7 +127,11 @@ impl Registry {
     pub fn heartbeat(&self, document: &Value) -> Result<HeartbeatAnswer, RegistryError> {
         let heartbeat = Heartbeat::from_value(document).map_err(RegistryError::InvalidDocument)?;
         let (now, id, believed) = (Moment::now(), heartbeat.agent_id.clone(), heartbeat.resource_version);
-        let record = self.catalog.beat(heartbeat, now).ok_or(RegistryError::AgentNotFound(id))?;
+        let too_much = |fault: TooMuchSaid| {
+            RegistryError::InvalidDocument(vec![Fault::new("metadata", fault.to_string())])
+        };
+        let record = self.catalog.beat(heartbeat, now).map_err(too_much)?;
+        let record = record.ok_or(RegistryError::AgentNotFound(id))?;
         self.metrics.heartbeats.inc();
         Ok(HeartbeatAnswer {
             status: Outcome::Success,

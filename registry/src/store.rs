@@ -73,11 +73,12 @@ impl Store {
         result
     }
 
-    /// Keeps when agents were last heard, and sets `noticed` revisions aside for changes of health.
+    /// Keeps when agents were last heard, and sets `noticed` revisions aside for changes of health. Returns the revision
+    /// that was reached.
     ///
     /// # Errors
     /// Why it could not be written.
-    pub async fn flush(&self, beats: Arc<Beats>, noticed: u64) -> Result<(), CommitError> {
+    pub async fn flush(&self, beats: Arc<Beats>, noticed: u64) -> Result<u64, CommitError> {
         let result = self.within_patience(self.engine.flush(beats, noticed)).await;
         self.note(result.as_ref().err());
         result

@@ -93,7 +93,7 @@ impl Fleet {
             Step::Beat(id, status) => {
                 let heartbeat = Heartbeat::from_value(&json!({"agent_id": id, "status": status})).unwrap();
                 assert_eq!(
-                    self.catalog.beat(heartbeat, Moment::now()).is_some(),
+                    self.catalog.beat(heartbeat, Moment::now()).unwrap().is_some(),
                     self.agents.contains_key(id)
                 );
                 Event::Changed(Changed::Noticed { revision: self.revision })

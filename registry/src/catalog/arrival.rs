@@ -18,6 +18,8 @@ pub struct Arrival {
     pub record: Arc<Record>,
     /// What its document says.
     pub registration: Registration,
+    /// What the document said that it replaces.
+    pub known: Option<Registration>,
     /// Its status on arrival.
     pub status: Status,
 }
@@ -35,8 +37,8 @@ pub struct Unreadable {
 }
 
 impl Arrival {
-    /// Reads what is stored. A registration of the same life as `known` keeps its vitals; a new life starts unheard,
-    /// unless `beat` is of it.
+    /// Reads what is stored. A registration of the same life as `known` keeps its vitals, and is a sign of life when it
+    /// is a new one; a new life starts unheard, unless `beat` is of it.
     ///
     /// # Errors
     /// When it is no registration.
@@ -49,15 +51,21 @@ impl Arrival {
     ) -> Result<Self, Unreadable> {
         let id = Arc::clone(&stored.id);
         let unreadable = |source| Unreadable { id: id.to_string(), source };
+        let replaced = known.map(Record::registration);
         let known = known.filter(|record| record.stored.incarnation == stored.incarnation);
         let vitals = match (known, beat.filter(|beat| beat.life == stored.incarnation)) {
-            (Some(record), _) => Arc::clone(&record.vitals),
+            (Some(record), _) => {
+                if record.stored.revision != stored.revision {
+                    record.vitals.registered(from.now);
+                }
+                Arc::clone(&record.vitals)
+            }
             (None, Some(beat)) => Arc::new(Vitals::restored(*beat, from.now)),
             (None, None) => Arc::new(Vitals::unheard(from.now)),
         };
         let registration = stored.registration().map_err(unreadable)?;
         let record = Record::new(stored, &registration, types, vitals).map_err(unreadable)?;
         let status = record.derived_status(from);
-        Ok(Self { record: Arc::new(record), registration, status })
+        Ok(Self { record: Arc::new(record), registration, known: replaced, status })
     }
 }

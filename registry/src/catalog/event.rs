@@ -5,14 +5,19 @@ use std::sync::{Arc, OnceLock};
 use mesh_api::agent::Registration;
 use mesh_api::health::Status;
 
+use super::listed::Listed;
 use super::record::Record;
 use super::render;
+
+/// What an event weighs beside its documents, in bytes.
+const OVERHEAD: usize = 512;
 
 /// One change of one agent.
 #[derive(Debug)]
 pub struct Event {
     /// The revision of the change.
     pub revision: u64,
+    /// The agent as it was listed since the event before, or before there were events.
     before: Option<View>,
     after: Option<View>,
     /// As an ADDED, a MODIFIED and a DELETED.
@@ -23,9 +28,10 @@ pub struct Event {
 #[derive(Debug)]
 pub struct View {
     record: Arc<Record>,
-    status: Status,
+    /// The last one is what is shown.
+    listed: Listed,
     /// What filters ask; read when the first one does.
-    registration: OnceLock<Registration>,
+    registration: OnceLock<Box<Registration>>,
 }
 
 /// What a change is to one watcher.
@@ -49,14 +55,24 @@ impl Event {
 
     /// What it is to a watcher that sees what `sees` says; `None` when it is nothing.
     pub fn verb(&self, sees: impl Fn(&Registration, Status) -> bool) -> Option<Verb> {
-        let seen =
-            |view: &Option<View>| view.as_ref().is_some_and(|view| sees(view.registration(), view.status));
-        match (seen(&self.before), seen(&self.after)) {
+        let fits = |view: &View, status| sees(view.registration(), status);
+        let was_told = self.before.as_ref().is_some_and(|view| fits(view, view.listed.first()));
+        let is_there = self.after.as_ref().is_some_and(|view| fits(view, view.listed.last()));
+        // Whoever has listed the agent before it was told of it must be told that it is gone.
+        let was_listed =
+            || self.before.as_ref().is_some_and(|view| view.listed.iter().any(|one| fits(view, one)));
+        match (was_told, is_there) {
             (false, true) => Some(Verb::Added),
             (true, true) => Some(Verb::Modified),
-            (true, false) => Some(Verb::Deleted),
-            (false, false) => None,
+            (_, false) => was_listed().then_some(Verb::Deleted),
         }
+    }
+
+    /// How much memory the event keeps from being freed, in bytes and roughly: the documents that it shows, as they
+    /// are and as they are sent.
+    pub fn weight(&self) -> usize {
+        let views = [&self.before, &self.after].into_iter().flatten();
+        OVERHEAD + views.map(|view| 2 * view.record.stored.document.len()).sum::<usize>()
     }
 
     /// The event as it is sent. What is gone from a watcher's sight is shown as it is now, or as it was last.
@@ -65,7 +81,7 @@ impl Event {
         let frame = self.frames[verb as usize].get_or_init(|| {
             view.map_or_else(
                 || "".into(),
-                |view| frame(verb, &view.record, view.status, self.revision).into(),
+                |view| frame(verb, &view.record, view.listed.last(), self.revision).into(),
             )
         });
         Arc::clone(frame)
@@ -87,13 +103,13 @@ pub fn frame(verb: Verb, record: &Record, status: Status, revision: u64) -> Stri
 // === impl View ===
 
 impl View {
-    /// What a watcher can see of an agent now.
-    pub fn new(record: Arc<Record>, status: Status) -> Self {
-        Self { record, status, registration: OnceLock::new() }
+    /// What a watcher can see, or has seen, of an agent under these statuses.
+    pub fn new(record: Arc<Record>, listed: Listed) -> Self {
+        Self { record, listed, registration: OnceLock::new() }
     }
 
     fn registration(&self) -> &Registration {
-        self.registration.get_or_init(|| without_ballast(self.record.registration()))
+        self.registration.get_or_init(|| Box::new(without_ballast(self.record.registration())))
     }
 }
 

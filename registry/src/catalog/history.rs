@@ -8,8 +8,11 @@ use tokio::sync::watch;
 
 use super::event::Event;
 
-/// Most events that a watcher takes at once.
-const MAX_EVENTS: usize = 256;
+/// Most events that a watcher takes at once, and most of their weight in bytes, but for the first.
+const MAX_EVENTS: usize = 64;
+const MAX_TAKEN: usize = 1024 * 1024;
+/// Most that all events may weigh, in bytes: documents may be a thousand times larger than they usually are.
+const MAX_WEIGHT: usize = 64 * 1024 * 1024;
 
 /// The latest changes.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ struct Ring {
     first: u64,
     /// The history is whole from behind this revision on.
     floor: u64,
+    weight: usize,
 }
 
 /// What is asked for is not kept any more.
@@ -49,12 +53,13 @@ impl History {
             return;
         }
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        ring.weight += events.iter().map(Event::weight).sum::<usize>();
         ring.events.extend(events.into_iter().map(Arc::new));
-        while ring.events.len() > self.capacity {
-            if let Some(lost) = ring.events.pop_front() {
-                ring.floor = lost.revision;
-                ring.first += 1;
-            }
+        while ring.events.len() > self.capacity || ring.weight > MAX_WEIGHT {
+            let Some(lost) = ring.events.pop_front() else { break };
+            ring.weight -= lost.weight();
+            ring.floor = lost.revision;
+            ring.first += 1;
         }
         let end = ring.end();
         drop(ring);
@@ -67,6 +72,7 @@ impl History {
         // One place is skipped, so that who had read all so far finds something missing.
         ring.first = ring.end() + 1;
         ring.events.clear();
+        ring.weight = 0;
         ring.floor = revision;
         let end = ring.end();
         drop(ring);
@@ -100,7 +106,13 @@ impl History {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         let Some(skipped) = place.checked_sub(ring.first) else { return Err(Gone { kept_from: ring.floor }) };
         let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        Ok(ring.events.iter().skip(skipped).take(MAX_EVENTS).cloned().collect())
+        let mut weight = 0;
+        let is_light = |event: &&Arc<Event>| {
+            let is_light = weight < MAX_TAKEN;
+            weight += event.weight();
+            is_light
+        };
+        Ok(ring.events.iter().skip(skipped).take(MAX_EVENTS).take_while(is_light).cloned().collect())
     }
 }
 

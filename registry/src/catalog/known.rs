@@ -5,12 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_api::agent::Registration;
 use mesh_api::health::Status;
 use tokio::time::Instant;
 
 use super::arrival::Arrival;
 use super::event::{Event, View};
 use super::history::History;
+use super::listed::Listed;
 use super::record::Record;
 use super::seats::{Seated, Seats};
 use crate::health::Vantage;
@@ -64,19 +66,19 @@ impl Known {
 
     /// An agent has registered, or changed its registration.
     pub fn put(&mut self, arrival: Arrival) {
-        let Arrival { record, registration, status } = arrival;
+        let Arrival { record, registration, known, status } = arrival;
         self.revision = record.stored.revision;
-        let before = self.seats.get(record.id()).map(|seated| seated.view(seated.announced));
-        let after = View::new(Arc::clone(&record), status);
-        self.seats.put(record, &registration, status);
+        let before = self.seats.get(record.id()).map(Seated::view);
+        let after = View::new(Arc::clone(&record), Listed::only(status));
+        self.seats.put(record, &registration, known.as_ref(), status);
         self.history.push(vec![Event::new(self.revision, before, Some(after))]);
     }
 
-    /// An agent is gone.
-    pub fn remove(&mut self, id: &str, revision: u64) {
+    /// An agent is gone, whose document said `registration`.
+    pub fn remove(&mut self, id: &str, registration: Option<&Registration>, revision: u64) {
         self.revision = revision;
-        if let Some(seated) = self.seats.remove(id) {
-            self.history.push(vec![Event::new(revision, Some(seated.view(seated.announced)), None)]);
+        if let Some(seated) = registration.and_then(|registration| self.seats.remove(id, registration)) {
+            self.history.push(vec![Event::new(revision, Some(seated.view()), None)]);
         }
     }
 
@@ -85,8 +87,9 @@ impl Known {
     pub fn notice(&mut self, id: &Arc<str>, from: Vantage) -> Option<Noticed> {
         let seat = self.seats.find(id)?;
         let Seated { record, status: before, .. } = self.seats.at(seat)?.clone();
-        let now = record.derived_status(from);
-        let signs = record.vitals.signs();
+        let (now, signs) = (record.derived_status(from), record.vitals.signs());
+        let is_gone = matches!(now, Status::Expired | Status::Offline);
+        self.seats.set_silent(seat, !is_gone && signs.are_late(&record.thresholds, from.now));
         let next = match now {
             // What comes next is their removal.
             Status::Expired | Status::Offline => signs.expires_at(&record.thresholds) + self.retention,
@@ -96,8 +99,9 @@ impl Known {
         if now == before {
             return None;
         }
-        self.seats.set_status(seat, now);
-        self.unannounced.push_back(Arc::clone(id));
+        if self.seats.set_status(seat, now) {
+            self.unannounced.push_back(Arc::clone(id));
+        }
         Some(Noticed { record, before, now })
     }
 
@@ -106,17 +110,22 @@ impl Known {
         self.unannounced.len()
     }
 
-    /// Tells watchers of changes of status, each with a revision of its own up to `revision`.
-    pub fn announce(&mut self, revision: u64) {
+    /// Tells watchers of `most` changes of status, each with a revision of its own up to `revision`. Returns whether
+    /// that revision is reached.
+    pub fn announce(&mut self, revision: u64, most: usize) -> bool {
         let mut events = Vec::new();
-        while self.revision < revision {
+        while self.revision < revision && events.len() < most {
             let Some(id) = self.unannounced.pop_front() else { break };
-            // What has happened to it since was an event of its own, which showed the status as well.
+            // What has happened to it since was an event of its own, which told of its status as well.
             let Some((before, after)) = self.seats.announce(&id) else { continue };
             self.revision += 1;
             events.push(Event::new(self.revision, Some(before), Some(after)));
         }
-        self.revision = revision;
+        let is_done = events.len() < most;
+        if is_done {
+            self.revision = revision;
+        }
         self.history.push(events);
+        is_done
     }
 }

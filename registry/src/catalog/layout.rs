@@ -1,5 +1,8 @@
 //! Where the parts of a registration lie in its JSON, so that answers are put together from its bytes. Pure.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,7 +18,16 @@ pub struct Layout {
     pub weight: Span,
     pub metadata: Span,
     /// By name, then by version: the order in which answers list them.
-    pub capabilities: Box<[Span]>,
+    pub capabilities: Box<[Part]>,
+}
+
+/// One capability in the JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// Where it is.
+    pub span: Span,
+    /// Differs when its row in an answer does, but for the status.
+    pub fingerprint: u64,
 }
 
 /// Some bytes of the JSON, counted from its beginning. Documents are smaller than 4 GiB.
@@ -53,6 +65,15 @@ impl Layout {
     pub fn of(document: &str, order: &[usize]) -> serde_json::Result<Self> {
         let parts = serde_json::from_str::<Parts<'_>>(document)?;
         let span = |part: &RawValue| Span::of(document, part.get());
+        let mut agent = DefaultHasher::new();
+        [parts.id, parts.name, parts.namespace, parts.endpoint, parts.labels, parts.weight]
+            .iter()
+            .for_each(|part| part.get().hash(&mut agent));
+        let part = |part: &RawValue| {
+            let mut hasher = agent.clone();
+            part.get().hash(&mut hasher);
+            Part { span: span(part), fingerprint: hasher.finish() }
+        };
         Ok(Self {
             id: span(parts.id),
             name: span(parts.name),
@@ -64,7 +85,7 @@ impl Layout {
             capabilities: order
                 .iter()
                 .filter_map(|i| parts.capabilities.get(*i))
-                .map(|part| span(part))
+                .map(|one| part(one))
                 .collect(),
         })
     }
@@ -104,7 +125,7 @@ mod tests {
         let text = |span: Span| std::str::from_utf8(span.bytes(document)).unwrap();
         assert_eq!((text(layout.name), text(layout.labels)), (r#""Ä \" {""#, r#"{"x":"y"}"#));
         assert_eq!(
-            layout.capabilities.iter().map(|span| text(*span)).collect::<String>(),
+            layout.capabilities.iter().map(|part| text(part.span)).collect::<String>(),
             r#"{"name":"a"}{"name":"b"}"#
         );
         assert_eq!(layout.metadata.behind(document), b"}");

@@ -139,8 +139,9 @@ fn fingerprint(
     let mut add = |part: u64| whole = (whole.rotate_left(5) ^ part).wrapping_mul(SPREAD);
     for Hit { record, status, capability, score } in hits {
         let score = score.map_or(0, |score| u64::from(score.parts()));
-        add(record.fingerprint);
-        add((score << 48) | ((*status as u64) << 40) | u64::from(capability.unwrap_or_default()));
+        let part = capability.and_then(|index| record.layout.capabilities.get(index as usize));
+        add(part.map_or(record.fingerprint, |part| part.fingerprint));
+        add((score << 8) | *status as u64);
     }
     shown.iter().for_each(|(_, shown)| add(shown.said));
     whole

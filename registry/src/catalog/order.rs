@@ -1,15 +1,18 @@
 //! The order of answers: every agent has a label, a number, and labels sort as ids do.
 //!
 //! Sorting what a query found then compares numbers that lie side by side instead of texts all over memory. A label
-//! leaves room to its neighbours; when the room between two is used up, all labels are spread anew. With a million
-//! agents there is room for sixteen million more in a row at one place before that happens.
+//! leaves room to its neighbours; when the room between two is used up, all labels are spread anew. Ids that come one
+//! after the other, up or down, as those of a deployment do, use the room between them up evenly; only ids that crowd
+//! in ever smaller gaps halve it.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
-/// Room left between neighbours when nothing stands in the way.
-const GAP: u64 = 1 << 24;
+/// Room left beyond the first and the last label: a hundred million ids fit in a row.
+const BEYOND: u64 = 1 << 36;
+/// Room left between two that come one after the other: a million of them fit between neighbours from the ends.
+const STEP: u64 = 1 << 16;
 
 /// Which seat an id has, and the order of ids.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub struct Order {
     seats: BTreeMap<Arc<str>, u32>,
     /// By seat.
     labels: Vec<u64>,
+    /// The seat that was taken last, and from which side it came.
+    latest: Option<(u32, Run)>,
 }
 
 impl Order {
@@ -48,18 +53,24 @@ impl Order {
 
     /// Gives `id` a seat that is free.
     pub fn insert(&mut self, id: Arc<str>, seat: u32) {
-        let before = self
-            .seats
-            .range::<str, _>((Unbounded, Excluded(&*id)))
-            .next_back()
-            .map(|(_, seat)| self.label(*seat));
-        let behind = self.behind(&id).map(|seat| self.label(seat));
+        let before =
+            self.seats.range::<str, _>((Unbounded, Excluded(&*id))).next_back().map(|(_, seat)| *seat);
+        let behind = self.behind(&id);
+        let side = match self.latest {
+            Some((latest, _)) if before == Some(latest) => Run::Up,
+            Some((latest, _)) if behind == Some(latest) => Run::Down,
+            _ => Run::None,
+        };
+        // Once is chance.
+        let is_run = self.latest.replace((seat, side)).is_some_and(|(_, before)| before == side);
+        let run = if is_run { side } else { Run::None };
+        let (before, behind) = (before.map(|seat| self.label(seat)), behind.map(|seat| self.label(seat)));
         self.seats.insert(id, seat);
         let needed = seat as usize + 1;
         if self.labels.len() < needed {
             self.labels.resize(needed, 0);
         }
-        match between(before, behind) {
+        match between(before, behind, run) {
             Some(label) => self.labels[seat as usize] = label,
             None => self.spread(),
         }
@@ -80,15 +91,27 @@ impl Order {
     }
 }
 
+/// Whether an id comes right behind or right before the one that came last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    Up,
+    Down,
+    None,
+}
+
 /// A label between two neighbours; `None` when there is no room.
-fn between(before: Option<u64>, behind: Option<u64>) -> Option<u64> {
+fn between(before: Option<u64>, behind: Option<u64>, run: Run) -> Option<u64> {
     match (before, behind) {
         (None, None) => Some(u64::MAX / 2),
-        (Some(before), None) => before.checked_add(GAP),
-        (None, Some(behind)) => behind.checked_sub(GAP),
+        (Some(before), None) => before.checked_add(BEYOND),
+        (None, Some(behind)) => behind.checked_sub(BEYOND),
         (Some(before), Some(behind)) => {
-            let room = behind - before;
-            (room > 1).then(|| before + GAP.min(room / 2))
+            let half = (behind - before) / 2;
+            (half > 0).then(|| match run {
+                Run::Up => before + half.min(STEP),
+                Run::Down => behind - half.min(STEP),
+                Run::None => before + half,
+            })
         }
     }
 }
@@ -101,6 +124,22 @@ mod tests {
 
     fn is_in_order(order: &Order) -> bool {
         order.seats(None).map(|seat| order.label(seat)).is_sorted_by(|a, b| a < b)
+    }
+
+    #[test]
+    fn ids_that_come_one_after_the_other_leave_room_for_more() {
+        for is_down in [false, true] {
+            let mut order = Order::default();
+            order.insert("a".into(), 0);
+            order.insert("c".into(), 1);
+            let (first, last) = (order.label(0), order.label(1));
+            for seat in 2..3_000 {
+                let number = if is_down { 9_999 - seat } else { seat };
+                order.insert(format!("b{number:04}").into(), seat);
+            }
+            assert!(is_in_order(&order));
+            assert_eq!((order.label(0), order.label(1)), (first, last), "labels have not been spread");
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ use super::seats::Seats;
 /// than by sorting what was found.
 const WALKED_SHARE: u64 = 8;
 
+/// Most steps of such a walk for each row that is wanted: members may lie far from where it begins.
+const MAX_STEPS: usize = 4 * WALKED_SHARE as usize;
+
 /// One page of hits.
 #[derive(Debug)]
 pub struct Page {
@@ -102,7 +105,11 @@ fn select(seats: &Seats, members: &RoaringBitmap, kind: Kind, start: Start<'_>, 
     };
     if room < usize::MAX && members.len().saturating_mul(WALKED_SHARE) > everything {
         let from = walk(seats, kind, start.id).skip_while(|number| place(*number) < start.place);
-        return from.filter(|number| members.contains(*number)).take(room).collect();
+        let steps = from.take(room.saturating_mul(MAX_STEPS));
+        let walked = steps.filter(|number| members.contains(*number)).take(room).collect::<Vec<_>>();
+        if walked.len() == room {
+            return walked;
+        }
     }
     let placed = members.iter().map(|number| (place(number), number));
     let mut placed = placed.filter(|(place, _)| *place >= start.place).collect::<Vec<_>>();

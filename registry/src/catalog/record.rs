@@ -79,7 +79,7 @@ impl Record {
             name: String,
             version: Version,
         }
-        let json = self.layout.capabilities.get(index)?.bytes(&self.stored.document);
+        let json = self.layout.capabilities.get(index)?.span.bytes(&self.stored.document);
         serde_json::from_slice::<Named>(json).ok().map(|Named { name, version }| (name, version))
     }
 

@@ -42,7 +42,7 @@ pub fn row(record: &Record, index: usize, status: Status, score: Option<Score>, 
     let (document, layout) = (&*record.stored.document, &record.layout);
     let Some(capability) = layout.capabilities.get(index) else { return };
     // The brace that closes the capability makes room for the agent's fields.
-    out.extend_from_slice(open_end(capability.bytes(document)));
+    out.extend_from_slice(open_end(capability.span.bytes(document)));
     let mut part = |name: &[u8], span: Span| {
         out.extend_from_slice(name);
         out.extend_from_slice(span.bytes(document));
@@ -170,7 +170,7 @@ mod tests {
     fn what_heartbeats_said_lies_over_what_the_registration_said() {
         let record = record(&registration());
         let heartbeat = json!({"agent_id": "a", "metadata": {"load": 7, "new": "\"}"}});
-        record.vitals.beat(Heartbeat::from_value(&heartbeat).unwrap(), Moment::now());
+        record.vitals.beat(Heartbeat::from_value(&heartbeat).unwrap(), Moment::now()).unwrap();
         let agent: Agent = rendered(|out| agent(&record, Status::Healthy, None, out));
         let metadata = Value::Object(agent.registration.metadata);
         assert_eq!(metadata, json!({"load": 7, "kept": [1.5, null], "new": "\"}"}));

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::event::View;
 use super::index::Index;
+use super::listed::Listed;
 use super::order::Order;
 use super::record::Record;
 use super::rows::Rows;
@@ -28,6 +29,8 @@ pub struct Seats {
     /// By seat: when to look at the agent's health next, in microseconds after `origin`. Side by side, so that a sweep
     /// of a million agents that are well touches 8 MB and no record.
     looks: Vec<u64>,
+    /// How many are silent.
+    silent: usize,
     origin: Instant,
 }
 
@@ -38,8 +41,10 @@ pub struct Seated {
     pub record: Arc<Record>,
     /// Its status, as it is listed and answered.
     pub status: Status,
-    /// The status that watchers have been told.
-    pub announced: Status,
+    /// The statuses under which it was listed since watchers were told of it.
+    listed: Listed,
+    /// Whether it is silent for longer than its timeout threshold.
+    is_silent: bool,
     rows: Range<u32>,
 }
 
@@ -53,6 +58,7 @@ impl Seats {
             rows: Rows::default(),
             index: Index::default(),
             looks: Vec::new(),
+            silent: 0,
             origin,
         }
     }
@@ -103,41 +109,67 @@ impl Seats {
         self.at(seat).map(|seated| seated.rows.clone())
     }
 
-    /// Seats an agent, or replaces it at its seat; `registration` is what its document says.
-    pub fn put(&mut self, record: Arc<Record>, registration: &Registration, status: Status) {
-        let known = self.find(record.id());
-        if let Some(seat) = known {
-            self.vacate(seat);
-        }
-        let seat = known.unwrap_or_else(|| self.take_seat(&record));
+    /// Seats an agent, or replaces it at its seat; `registration` is what its document says, `known` what the document
+    /// of the agent said that it replaces.
+    pub fn put(
+        &mut self,
+        record: Arc<Record>,
+        registration: &Registration,
+        known: Option<&Registration>,
+        status: Status,
+    ) {
+        let seat = match self.find(record.id()).zip(known) {
+            Some((seat, known)) => {
+                self.vacate(seat, known);
+                seat
+            }
+            None => self.take_seat(&record),
+        };
         let rows = self.rows.take(registration.capabilities.len() as u32, seat);
         self.index.add(seat, rows.clone(), registration, status);
-        self.seated[seat as usize] = Some(Seated { record, status, announced: status, rows });
+        let (listed, is_silent) = (Listed::only(status), false);
+        self.seated[seat as usize] = Some(Seated { record, status, listed, is_silent, rows });
         // Whoever is new is looked at by the next sweep.
         self.looks[seat as usize] = 0;
     }
 
-    /// Takes an agent out.
-    pub fn remove(&mut self, id: &str) -> Option<Seated> {
+    /// Takes an agent out, whose document says `registration`.
+    pub fn remove(&mut self, id: &str, registration: &Registration) -> Option<Seated> {
         let seat = self.order.remove(id)?;
         self.free.push(seat);
         self.looks[seat as usize] = NEVER;
-        self.vacate(seat)
+        self.vacate(seat, registration)
     }
 
-    /// Lists the agent at `seat` under another status.
-    pub fn set_status(&mut self, seat: u32, status: Status) {
+    /// Lists the agent at `seat` under another status. Returns whether watchers are to be told and have not been asked
+    /// to wait for it yet.
+    pub fn set_status(&mut self, seat: u32, status: Status) -> bool {
+        let Some(Some(seated)) = self.seated.get_mut(seat as usize) else { return false };
+        self.index.set_status(seat, seated.rows.clone(), Some(seated.status), Some(status));
+        seated.status = status;
+        seated.listed.add(status)
+    }
+
+    /// Notes whether the agent at `seat` is silent.
+    pub fn set_silent(&mut self, seat: u32, is_silent: bool) {
         if let Some(Some(seated)) = self.seated.get_mut(seat as usize) {
-            self.index.set_status(seat, seated.rows.clone(), Some(seated.status), Some(status));
-            seated.status = status;
+            self.silent = self.silent + usize::from(is_silent) - usize::from(seated.is_silent);
+            seated.is_silent = is_silent;
         }
     }
 
-    /// The agent `id` as watchers know it and as it is, if these differ; they are told then.
+    /// How many agents are silent.
+    pub fn silent(&self) -> usize {
+        self.silent
+    }
+
+    /// The agent `id` as it was listed since watchers were told of it and as it is, if there are news; they are told
+    /// then.
     pub fn announce(&mut self, id: &str) -> Option<(View, View)> {
         let seated = self.seated.get_mut(self.order.seat(id)? as usize)?.as_mut()?;
-        let before = std::mem::replace(&mut seated.announced, seated.status);
-        (before != seated.status).then(|| (seated.view(before), seated.view(seated.status)))
+        let before = seated.listed.has_news().then(|| seated.view())?;
+        seated.listed = Listed::only(seated.status);
+        Some((before, seated.view()))
     }
 
     /// Everybody whose health is to be looked at by `now`.
@@ -172,9 +204,10 @@ impl Seats {
         seat
     }
 
-    fn vacate(&mut self, seat: u32) -> Option<Seated> {
+    fn vacate(&mut self, seat: u32, registration: &Registration) -> Option<Seated> {
+        self.set_silent(seat, false);
         let seated = self.seated[seat as usize].take()?;
-        self.index.remove(seat, seated.rows.clone(), &seated.record.registration(), seated.status);
+        self.index.remove(seat, seated.rows.clone(), registration, seated.status);
         self.rows.give_back(seated.rows.clone());
         Some(seated)
     }
@@ -183,8 +216,13 @@ impl Seats {
 // === impl Seated ===
 
 impl Seated {
-    /// What a watcher could see of it, were its status `status`.
-    pub fn view(&self, status: Status) -> View {
-        View::new(Arc::clone(&self.record), status)
+    /// What a watcher can see of it, or has seen since it was told.
+    pub fn view(&self) -> View {
+        View::new(Arc::clone(&self.record), self.listed)
+    }
+
+    /// Whether it is silent for longer than its timeout threshold, as of the last look.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent
     }
 }

@@ -22,6 +22,16 @@ use crate::store::change::Beat;
 /// In place of the time of the last heartbeat when there was none.
 const NEVER: i64 = i64::MIN;
 
+/// Most metadata that the heartbeats of an agent may bring in all, in bytes of JSON: they are shown with every answer.
+pub const MAX_SAID: usize = 64 * 1024;
+
+/// The metadata of an agent's heartbeats are more than is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be at most {MAX_SAID} bytes in all that an agent's heartbeats bring, say less under fewer keys"
+)]
+pub struct TooMuchSaid;
+
 /// What is heard from one agent during one life.
 #[derive(Debug)]
 pub struct Vitals {
@@ -78,31 +88,43 @@ impl Vitals {
 
     /// Takes in a heartbeat; its metadata add to what earlier ones said. Returns whether the store has to be told,
     /// which is so once until [`Self::take_unflushed`].
-    pub fn beat(&self, heartbeat: Heartbeat, now: Moment) -> bool {
+    ///
+    /// # Errors
+    /// When the metadata get too large. Nothing was taken in then.
+    pub fn beat(&self, heartbeat: Heartbeat, now: Moment) -> Result<bool, TooMuchSaid> {
         if !heartbeat.metadata.is_empty() {
-            self.say(heartbeat.metadata);
+            self.say(heartbeat.metadata)?;
         }
-        let silent_since = now.instant.saturating_duration_since(self.born).as_micros();
         self.reported.store(heartbeat.status as u8, Relaxed);
-        self.silent_since.store(u64::try_from(silent_since).unwrap_or(u64::MAX), Relaxed);
+        self.registered(now.instant);
         // Released last: who sees that it was heard sees the rest too.
         self.last_heartbeat.store(now.wall.as_millisecond(), Release);
-        !self.is_unflushed.swap(true, AcqRel)
+        Ok(!self.is_unflushed.swap(true, AcqRel))
     }
 
-    fn say(&self, metadata: Map<String, Value>) {
+    /// The agent has registered anew, so it is not silent; it is not heard of its health either.
+    pub fn registered(&self, now: Instant) {
+        let silent_since = now.saturating_duration_since(self.born).as_micros();
+        self.silent_since.store(u64::try_from(silent_since).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn say(&self, metadata: Map<String, Value>) -> Result<(), TooMuchSaid> {
         let mut said = self.lock();
         let known = said.as_ref().map(|said| &said.metadata);
         if metadata.iter().all(|(key, value)| known.and_then(|known| known.get(key)) == Some(value)) {
-            return;
+            return Ok(());
         }
         let mut all = known.cloned().unwrap_or_default();
         all.extend(metadata);
         // Strings, numbers and lists of them have no way not to become JSON.
         let json = serde_json::to_string(&all).unwrap_or_else(|_| "{}".to_owned());
+        if json.len() > MAX_SAID {
+            return Err(TooMuchSaid);
+        }
         let mut hasher = DefaultHasher::new();
         json.hash(&mut hasher);
         *said = Some(Arc::new(Said { metadata: all, json, fingerprint: hasher.finish() }));
+        Ok(())
     }
 
     /// What the rule of health wants to know.
@@ -167,7 +189,7 @@ mod tests {
         let vitals = Vitals::unheard(now.instant);
         assert_eq!(vitals.take_unflushed(7), None);
         let draining = heartbeat(json!({"agent_id": "a", "status": "draining"}));
-        assert!(vitals.beat(draining.clone(), now) && !vitals.beat(draining, now));
+        assert_eq!([vitals.beat(draining.clone(), now), vitals.beat(draining, now)], [Ok(true), Ok(false)]);
         let beat = Beat { at: now.wall.as_millisecond(), life: 7, reported: Reported::Draining };
         assert_eq!((vitals.take_unflushed(7), vitals.take_unflushed(7)), (Some(beat), None));
         assert!(vitals.keep_unflushed());
@@ -178,7 +200,7 @@ mod tests {
     fn metadata_add_up_and_only_what_differs_is_a_change() {
         let vitals = Vitals::unheard(Instant::now());
         let say = |metadata: Value| {
-            vitals.beat(heartbeat(json!({"agent_id": "a", "metadata": metadata})), Moment::now());
+            vitals.beat(heartbeat(json!({"agent_id": "a", "metadata": metadata})), Moment::now()).unwrap();
             vitals.said().unwrap()
         };
         let first = say(json!({"load": 1, "memory": "2"}));
@@ -189,11 +211,22 @@ mod tests {
     }
 
     #[test]
+    fn what_heartbeats_say_has_an_end() {
+        let vitals = Vitals::unheard(Instant::now());
+        let say = |key: &str| {
+            let metadata = json!({ key: "x".repeat(MAX_SAID / 2) });
+            vitals.beat(heartbeat(json!({"agent_id": "a", "metadata": metadata})), Moment::now())
+        };
+        assert_eq!([say("a"), say("b"), say("a")], [Ok(true), Err(TooMuchSaid), Ok(false)]);
+        assert_eq!(vitals.said().unwrap().metadata.len(), 1);
+    }
+
+    #[test]
     fn silence_counts_from_the_last_heartbeat() {
         let vitals = Vitals::unheard(Instant::now());
         assert!(!vitals.signs().heard && vitals.last_heartbeat().is_none());
         let later = Moment { instant: Instant::now() + Duration::from_millis(1_500), ..Moment::now() };
-        vitals.beat(heartbeat(json!({"agent_id": "a"})), later);
+        vitals.beat(heartbeat(json!({"agent_id": "a"})), later).unwrap();
         let silence = later.instant.saturating_duration_since(vitals.signs().silent_since);
         assert!(vitals.signs().heard && silence < Duration::from_micros(2), "{silence:?}");
         assert_eq!(vitals.last_heartbeat(), Some(later.wall));

@@ -29,8 +29,8 @@ use crate::error::RegistryError;
 /// Silence after which something is sent, so that nobody on the way takes the connection for dead: proxies and clients
 /// drop streams that are silent for a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Most agents in one piece of the list that a watch may begin with.
-const LISTED_AT_ONCE: usize = 64;
+/// From how many bytes on the list that a watch may begin with is sent piece by piece.
+const PIECE_BYTES: usize = 64 * 1024;
 /// Where an event stream was cut, says a client that resumes.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -118,7 +118,9 @@ impl Sending {
     /// The next agents of the list to begin with, and behind them a bookmark.
     fn list(&mut self) -> Option<String> {
         let mut frames = String::new();
-        for Hit { record, status, .. } in self.listed.by_ref().take(LISTED_AT_ONCE) {
+        while frames.len() < PIECE_BYTES
+            && let Some(Hit { record, status, .. }) = self.listed.next()
+        {
             frames.push_str(&event::frame(Verb::Added, &record, status, record.stored.revision));
         }
         if frames.is_empty() && self.bookmark.is_none() {
@@ -136,7 +138,8 @@ impl Sending {
                 biased;
                 () = self.stop.cancelled() => return None,
                 changes = self.watcher.next() => match changes {
-                    Ok(frames) if frames.is_empty() => {}
+                    // What is not this watch's business took time all the same.
+                    Ok(frames) if frames.is_empty() => tokio::task::yield_now().await,
                     Ok(frames) => {
                         self.bookmark = Some(self.watcher.revision());
                         return Some(frames.concat());

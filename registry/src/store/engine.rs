@@ -20,5 +20,6 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// Keeps when agents were last heard; agents that are not in `beats` keep what was kept before. Sets aside
     /// `noticed` revisions for what the registry noticed by itself, and tells followers of them.
-    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<(), CommitError>>;
+    /// Answers the revision that was reached.
+    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<u64, CommitError>>;
 }

@@ -83,8 +83,8 @@ impl Engine for File {
         self.write(Write::Commit { change, expected }).boxed()
     }
 
-    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<(), CommitError>> {
-        self.write(Write::Flush { beats, noticed }).map(|written| written.map(drop)).boxed()
+    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<u64, CommitError>> {
+        self.write(Write::Flush { beats, noticed }).boxed()
     }
 }
 

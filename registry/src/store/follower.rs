@@ -4,8 +4,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::change::{Changed, Event, Snapshot};
 
-/// Most events taken from the stream at once.
-const MAX_EVENTS: usize = 4_096;
+/// Most events taken from the stream at once; others get their turn in between.
+const MAX_EVENTS: usize = 64;
 
 /// Everyone who listens to an engine.
 ///

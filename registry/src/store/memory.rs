@@ -41,9 +41,8 @@ impl Engine for Memory {
         ready(self.contents().commit(change, expected)).boxed()
     }
 
-    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<(), CommitError>> {
-        self.contents().flush(&beats, noticed);
-        ready(Ok(())).boxed()
+    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<u64, CommitError>> {
+        ready(Ok(self.contents().flush(&beats, noticed))).boxed()
     }
 }
 
@@ -80,11 +79,14 @@ impl Contents {
         Ok(self.revision)
     }
 
-    fn flush(&mut self, beats: &Beats, noticed: u64) {
-        self.beats.extend(beats.iter().map(|(id, beat)| (id.clone(), *beat)));
+    fn flush(&mut self, beats: &Beats, noticed: u64) -> u64 {
+        // Who was removed meanwhile is not remembered.
+        let here = beats.iter().filter(|(id, _)| self.agents.contains_key(id.as_str()));
+        self.beats.extend(here.map(|(id, beat)| (id.clone(), *beat)));
         if noticed > 0 {
             self.revision += noticed;
             self.followers.tell(&Changed::Noticed { revision: self.revision });
         }
+        self.revision
     }
 }

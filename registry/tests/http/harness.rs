@@ -210,7 +210,7 @@ impl Engine for Fragile {
         self.wrong().unwrap_or_else(|| self.inner.commit(change, expected))
     }
 
-    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<(), CommitError>> {
+    fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<u64, CommitError>> {
         self.wrong().unwrap_or_else(|| self.inner.flush(beats, noticed))
     }
 }
