@@ -67,6 +67,19 @@ async fn what_happens_elsewhere_does_not_change_a_tag_and_what_happens_here_does
 }
 
 #[tokio::test]
+async fn a_tag_of_capabilities_is_of_what_their_rows_show() {
+    let registry = populated().await;
+    let target = TARGETS[1];
+    let before = etag(&registry, target).await;
+    let config = json!({"namespace": "mine", "capabilities": [{"name": "x"}], "config": {"new": 1}});
+    registry.register("a", config).await;
+    assert_eq!(etag(&registry, target).await, before, "no row shows the config");
+    let weight = json!({"namespace": "mine", "capabilities": [{"name": "x"}], "weight": 3});
+    registry.register("a", weight).await;
+    assert_ne!(etag(&registry, target).await, before);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_given_again_is_as_true_as_a_new_one() {
     let registry = populated().await;
     let target = "/capabilities?name=x";

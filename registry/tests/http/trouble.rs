@@ -62,3 +62,19 @@ async fn nobody_expires_while_the_store_is_away() {
     registry.pass(1).await;
     assert_eq!(registry.status_of("a").await, "expired");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_heard_while_its_removal_waits_for_the_store_is_not_removed() {
+    let engine = Arc::new(Fragile::default());
+    let mut registry = TestRegistry::over(engine.clone()).await;
+    registry.register("a", json!({"health_interval": 1})).await;
+    registry.beat("a").await;
+    registry.pass(3_500).await;
+    assert_eq!(registry.status_of("a").await, "expired");
+    engine.set(Mood::Hanging);
+    registry.pass(200).await;
+    registry.beat("a").await;
+    engine.set(Mood::Well);
+    registry.pass(2).await;
+    assert_eq!(registry.status_of("a").await, "healthy");
+}

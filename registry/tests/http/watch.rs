@@ -164,6 +164,42 @@ async fn whoever_comes_back_misses_nothing_and_is_told_nothing_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_lists_before_watchers_are_told_is_not_left_with_what_it_saw() {
+    let mut registry = TestRegistry::start().await;
+    for id in ["gone", "there-and-back"] {
+        registry.register(id, json!({"capabilities": [{"name": "x"}]})).await;
+        registry.beat(id).await;
+    }
+    let listed = registry.get("/capabilities?name=x").await;
+    assert_eq!(listed.column("agent_status"), ["healthy", "healthy"]);
+    let from = listed.ok()["resource_version"].as_u64().unwrap();
+    let mut watch =
+        Watch::open(&registry, &format!("/capabilities?name=x&watch=true&resource_version={from}")).await;
+    registry.delete("/agents/gone").await.ok();
+    assert_eq!(watch.next().await, "DELETED gone healthy");
+    registry.sweep().await;
+    assert_eq!(watch.next().await, "ADDED there-and-back healthy");
+    registry.post("/heartbeat", &json!({"agent_id": "there-and-back", "status": "draining"})).await.ok();
+    let from = revision(&registry).await;
+    let target = format!("/agents?status=draining&watch=true&resource_version={from}");
+    let mut draining = Watch::open(&registry, &target).await;
+    registry.beat("there-and-back").await;
+    registry.sweep().await;
+    assert_eq!(draining.next().await, "DELETED there-and-back healthy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_flips_many_times_before_it_is_told_uses_one_revision() {
+    let mut registry = TestRegistry::start().await;
+    registry.register("a", json!({})).await;
+    for status in ["healthy", "draining", "degraded", "healthy", "draining"].repeat(20) {
+        registry.post("/heartbeat", &json!({"agent_id": "a", "status": status})).await.ok();
+    }
+    registry.sweep().await;
+    assert_eq!(revision(&registry).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_version_a_watch_begins_with_all_there_is_and_a_bookmark() {
     let registry = TestRegistry::start().await;
     for id in ["b", "a"] {
