@@ -32,8 +32,8 @@ pub mod event;
 pub mod index;
 pub mod listed;
 pub mod matcher;
+pub mod numbering;
 pub mod order;
-pub mod rows;
 
 pub mod arrival;
 pub mod render;
@@ -58,7 +58,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use mesh_api::error::Fault;
 use mesh_api::heartbeat::Heartbeat;
-use mesh_api::query::{AgentQuery, CapabilityQuery, Paging};
 use tokio::time::Instant;
 
 use self::answers::Answers;
@@ -72,7 +71,7 @@ use self::known::{Known, Noticed};
 use self::listing::{Listing, Rows};
 use self::page::Page;
 use self::progress::Progress;
-use self::query::{Found, Kind};
+use self::query::{Kind, Question};
 use self::record::Record;
 use self::seats::{Seated, Seats};
 use self::unflushed::Unflushed;
@@ -134,7 +133,7 @@ impl Catalog {
                     let registration = self.get(&id).map(|seated| seated.record.registration());
                     self.change(|known| known.remove(&id, registration.as_ref(), revision));
                 }
-                Event::Changed(Changed::Noticed { revision }) => {
+                Event::Changed(Changed::SetAside { revision }) => {
                     while !self.write().announce(revision, NOTICED_AT_ONCE) {}
                 }
             }
@@ -144,18 +143,18 @@ impl Catalog {
     }
 
     fn replace(&self, snapshot: Snapshot, now: Instant) -> Result<(), Unreadable> {
-        let (mut seats, mut outcome) = (Seats::new(now), Ok(()));
-        let from = self.expiry.vantage(now);
-        for stored in snapshot.agents {
+        let (mut seats, mut outcome, from) = (Seats::new(now), Ok(()), self.expiry.vantage(now));
+        let read = |stored: &Arc<Stored>| {
             let (known, beat) = (self.get(&stored.id), snapshot.beats.get(&*stored.id));
             let known = known.as_ref().map(|seated| &*seated.record);
-            match Arrival::read(stored, known, beat, &self.types, from) {
-                Ok(Arrival { record, registration, status, .. }) => {
-                    seats.put(record, &registration, None, status);
-                }
-                Err(fault) => outcome = Err(fault),
+            Arrival::read(Arc::clone(stored), known, beat, &self.types, from)
+        };
+        arrival::read_all(&snapshot.agents, read, |arrival| match arrival {
+            Ok(Arrival { record, registration, status, .. }) => {
+                seats.put(record, &registration, None, status)
             }
-        }
+            Err(fault) => outcome = Err(fault),
+        });
         self.change(|known| known.replace(seats, snapshot.revision, now));
         outcome
     }
@@ -237,33 +236,15 @@ impl Catalog {
         self.read().seats.get(id).cloned()
     }
 
-    /// The agents that `query` asks for; `text` is the query as it was written.
+    /// The page that `question` asks for; `text` is the query as it was written. Rendered without the lock, and kept to
+    /// be given again.
     ///
     /// # Errors
     /// When its `continue` is not ours.
-    pub fn agents(&self, query: &AgentQuery, text: &str, now: Instant) -> Result<Listing, Fault> {
-        self.list(text, now, &query.paging, |seats| query::agents(seats, query))
-    }
-
-    /// The capabilities that `query` asks for; `text` is the query as it was written.
-    ///
-    /// # Errors
-    /// When its `continue` is not ours.
-    pub fn capabilities(&self, query: &CapabilityQuery, text: &str, now: Instant) -> Result<Listing, Fault> {
-        self.list(text, now, &query.paging, |seats| query::capabilities(seats, query))
-    }
-
-    /// The page of what `find` finds. Rendered without the lock, and kept to be given again.
-    fn list(
-        &self,
-        text: &str,
-        now: Instant,
-        paging: &Paging,
-        find: impl FnOnce(&Seats) -> Found,
-    ) -> Result<Listing, Fault> {
+    pub fn list(&self, question: Question<'_>, text: &str, now: Instant) -> Result<Listing, Fault> {
         let known = self.read();
-        let found = find(&known.seats);
-        let page = Page::cut(&known.seats, &found, paging)?;
+        let found = question.find(&known.seats);
+        let page = Page::cut(&known.seats, &found, question.paging())?;
         let (revision, is_warm, edition) = (known.revision, now >= known.warm_at, self.edition.load(Acquire));
         drop(known);
         let rows = Arc::new(Rows::of(page, found.kind));
@@ -322,6 +303,7 @@ mod tests {
     use mesh_api::agent::Registration;
     use mesh_api::health::{Reported, Status};
     use mesh_api::heartbeat::Heartbeat;
+    use mesh_api::query::{AgentQuery, CapabilityQuery};
     use serde_json::json;
 
     use super::known::WARM_UP;
@@ -428,7 +410,7 @@ mod tests {
         let (_, watcher) = catalog.watch(Filter::Agents(Box::default()), Some(4)).unwrap();
         beat(&catalog, "a");
         assert_eq!((status(&catalog, "a", now), catalog.unannounced()), (Status::Healthy, 1));
-        catalog.apply(vec![Event::Changed(Changed::Noticed { revision: 6 })], now).unwrap();
+        catalog.apply(vec![Event::Changed(Changed::SetAside { revision: 6 })], now).unwrap();
         assert_eq!((catalog.revision(), catalog.unannounced()), (6, 0));
         let told = told(watcher);
         assert!(told.starts_with("event: MODIFIED\nid: 5\n") && told.contains("healthy"), "{told}");
@@ -441,7 +423,7 @@ mod tests {
         catalog.apply(vec![put(stored("a", 5, 4))], now).unwrap();
         let (_, watcher) = catalog.watch(Filter::Agents(Box::default()), Some(5)).unwrap();
         catalog
-            .apply(vec![Event::Changed(Changed::Noticed { revision: 6 }), put(stored("b", 7, 7))], now)
+            .apply(vec![Event::Changed(Changed::SetAside { revision: 6 }), put(stored("b", 7, 7))], now)
             .unwrap();
         assert!(told(watcher).starts_with("event: ADDED\nid: 7\n"));
     }
@@ -455,11 +437,11 @@ mod tests {
     fn an_answer_is_given_again_until_something_changes_that_it_shows() {
         let (catalog, now) = fed(vec![put(stored("a", 4, 4))]);
         let query = CapabilityQuery::default();
-        let etag = catalog.capabilities(&query, "", now).unwrap().etag();
+        let etag = catalog.list(Question::Capabilities(&query), "", now).unwrap().etag();
         assert_eq!(catalog.answered(Kind::Capabilities, "", now).unwrap().etag(), etag);
         beat(&catalog, "a");
         assert!(catalog.answered(Kind::Capabilities, "", now).is_none(), "the status has changed");
-        catalog.capabilities(&query, "", now).unwrap();
+        catalog.list(Question::Capabilities(&query), "", now).unwrap();
         beat(&catalog, "a");
         assert!(catalog.answered(Kind::Capabilities, "", now).is_some(), "nothing has changed");
         catalog.apply(vec![put(stored("b", 5, 5))], now).unwrap();
@@ -471,7 +453,7 @@ mod tests {
         let (catalog, now) = fed(vec![put(stored("a", 1, 1)), put(stored("b", 2, 2))]);
         let query = AgentQuery { id: Some("a".to_owned()), ..AgentQuery::default() };
         ["a", "b"].iter().for_each(|id| beat(&catalog, id));
-        catalog.agents(&query, "id=a", now).unwrap();
+        catalog.list(Question::Agents(&query), "id=a", now).unwrap();
         beat(&catalog, "b");
         assert!(catalog.answered(Kind::Agents, "id=a", now).is_some());
         assert!(catalog.answered(Kind::Capabilities, "id=a", now).is_none());

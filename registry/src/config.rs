@@ -58,6 +58,12 @@ pub const PROGRAM: Program = Program {
             help: "Most changes kept for watchers that come back; whoever missed more lists again",
         },
         Setting {
+            name: "max_watchers",
+            value: "WATCHES",
+            default: "20000",
+            help: "Most watches that are open at the same time; further ones are answered with 429",
+        },
+        Setting {
             name: "database_pool_size",
             value: "CONNECTIONS",
             default: "20",
@@ -117,6 +123,8 @@ pub struct Config {
     pub max_cache_size: usize,
     /// Most changes that are kept for watchers.
     pub watch_history: usize,
+    /// Most watches that are open at the same time.
+    pub max_watchers: usize,
     /// Most connections to a store that is a server.
     pub database_pool_size: usize,
     /// How long the store has for each change, and a query for a revision to be reached.
@@ -143,6 +151,7 @@ impl Default for Config {
             cache_ttl: Duration::from_secs(30),
             max_cache_size: 10_000,
             watch_history: 10_000,
+            max_watchers: 20_000,
             database_pool_size: 20,
             query_timeout: Duration::from_secs(5),
             health_check_interval: Duration::from_secs(1),
@@ -167,6 +176,7 @@ impl Config {
             cache_ttl: fields.required("cache_ttl", &any).unwrap_or_default(),
             max_cache_size: fields.required("max_cache_size", count(0.0)).unwrap_or_default() as usize,
             watch_history: fields.required("watch_history", count(1.0)).unwrap_or_default() as usize,
+            max_watchers: fields.required("max_watchers", count(0.0)).unwrap_or_default() as usize,
             database_pool_size: fields.required("database_pool_size", count(1.0)).unwrap_or_default()
                 as usize,
             query_timeout: fields.required("query_timeout", &patience).unwrap_or_default(),

@@ -157,7 +157,11 @@ impl Rooms {
         let (known, patience) = (Arc::clone(&catalog), config.query_timeout);
         let registry = Registry::new(known, Arc::clone(&registrar), Arc::clone(&store), patience, now);
         let watches = CancellationToken::new();
-        let limits = Limits { max_document_bytes: config.max_document_bytes, cache_ttl: config.cache_ttl };
+        let limits = Limits {
+            max_document_bytes: config.max_document_bytes,
+            cache_ttl: config.cache_ttl,
+            max_watchers: config.max_watchers,
+        };
         let schedule = Schedule { interval: config.health_check_interval, retention: config.retention };
         let sweeper = Sweeper::new(catalog, store, registrar, schedule, now);
         Ok(Self { router: router(Arc::new(registry), limits, watches.clone()), feed, sweeper, watches })

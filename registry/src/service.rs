@@ -22,7 +22,7 @@ use crate::catalog::Catalog;
 use crate::catalog::history::Gone;
 use crate::catalog::hit::Hit;
 use crate::catalog::listing::Listing;
-use crate::catalog::query::Kind;
+use crate::catalog::query::{Kind, Question};
 use crate::catalog::record::Record;
 use crate::catalog::seats::Seated;
 use crate::catalog::vitals::TooMuchSaid;
@@ -150,7 +150,7 @@ impl Registry {
     /// When its `continue` is not ours, or the revision that it asks for is not reached in time.
     pub async fn agents(&self, query: &AgentQuery, text: &str) -> Result<Listing, RegistryError> {
         self.wait_for(query.min_resource_version).await?;
-        self.catalog.agents(query, text, Instant::now()).map_err(invalid_query)
+        self.catalog.list(Question::Agents(query), text, Instant::now()).map_err(invalid_query)
     }
 
     /// The capabilities that a query asks for; `text` is the query as it was written.
@@ -159,7 +159,7 @@ impl Registry {
     /// When its `continue` is not ours, or the revision that it asks for is not reached in time.
     pub async fn capabilities(&self, query: &CapabilityQuery, text: &str) -> Result<Listing, RegistryError> {
         self.wait_for(query.min_resource_version).await?;
-        self.catalog.capabilities(query, text, Instant::now()).map_err(invalid_query)
+        self.catalog.list(Question::Capabilities(query), text, Instant::now()).map_err(invalid_query)
     }
 
     /// The answer to a query that was given before and would be given again.

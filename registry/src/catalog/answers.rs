@@ -12,8 +12,9 @@ use super::query::Kind;
 
 /// Longest query string that is remembered, in bytes.
 const MAX_QUERY: usize = 1_024;
-/// Most bytes of rows that are kept in all.
+/// Most bytes of rows that are kept in all, and of one answer.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+const MAX_ANSWER: usize = MAX_BYTES / 8;
 
 /// Answers that were given already.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Answers {
         let mut kept = self.lock();
         let count = kept.rows.iter().map(HashMap::len).sum::<usize>();
         let is_full = count >= self.capacity || kept.bytes + bytes > MAX_BYTES;
-        if edition < kept.edition || bytes > MAX_BYTES || self.capacity == 0 {
+        if edition < kept.edition || bytes > MAX_ANSWER || self.capacity == 0 {
             return;
         }
         if edition > kept.edition || is_full {

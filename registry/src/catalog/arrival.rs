@@ -36,6 +36,28 @@ pub struct Unreadable {
     pub source: serde_json::Error,
 }
 
+/// Arrivals that have been read and wait for their seats: enough to keep all cores at work, and little memory.
+const WAITING: usize = 1_024;
+
+/// Reads what is stored on all cores, and hands over each arrival as it comes, in any order.
+pub fn read_all(
+    stored: &[Arc<Stored>],
+    read: impl Fn(&Arc<Stored>) -> Result<Arrival, Unreadable> + Sync,
+    mut seat: impl FnMut(Result<Arrival, Unreadable>),
+) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (sender, arrivals) = std::sync::mpsc::sync_channel(WAITING);
+    std::thread::scope(|scope| {
+        for part in stored.chunks(stored.len().div_ceil(cores).max(1)) {
+            let (sender, read) = (sender.clone(), &read);
+            // Whoever seats them takes all.
+            scope.spawn(move || part.iter().for_each(|stored| drop(sender.send(read(stored)))));
+        }
+        drop(sender);
+        arrivals.iter().for_each(&mut seat);
+    });
+}
+
 impl Arrival {
     /// Reads what is stored. A registration of the same life as `known` keeps its vitals, and is a sign of life when it
     /// is a new one; a new life starts unheard, unless `beat` is of it.

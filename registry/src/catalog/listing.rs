@@ -15,13 +15,15 @@ use super::query::Kind;
 use super::render;
 use super::vitals::{Showing, Vitals};
 
-/// Most rows that are rendered in one piece.
+/// Most rows that are rendered at once, and so can be given again: a few MiB.
+const RENDERED_ROWS: usize = 4_096;
+/// Rows in one piece of an answer that has more.
 const PIECE_ROWS: usize = 256;
 /// An odd number with bits all over: multiplying by it spreads what differs in a few bits over all of them (the golden
 /// ratio, as in Fibonacci hashing).
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Room for a row, in bytes, to begin with.
-const ROW_BYTES: usize = 2_048;
+const ROW_BYTES: usize = 1_024;
 
 /// The answer to a discovery query.
 #[derive(Debug, Clone)]
@@ -87,7 +89,7 @@ impl Rows {
         };
         let fingerprint = fingerprint(&hits, &shown, total, continue_token.as_deref());
         let content = match hits.len() {
-            ..=PIECE_ROWS => Content::Rendered(rendered(begin(kind), &hits)),
+            ..=RENDERED_ROWS => Content::Rendered(rendered(begin(kind), &hits)),
             _ => Content::Hits(kind, hits),
         };
         Self { content, shown, count, total, continue_token, fingerprint }

@@ -2,7 +2,7 @@
 //! finds. Pure.
 
 use mesh_api::capability::{CapabilityFilter, Stability};
-use mesh_api::query::{AgentQuery, CapabilityQuery};
+use mesh_api::query::{AgentQuery, CapabilityQuery, Paging};
 use roaring::RoaringBitmap;
 
 use super::conditions::Conditions;
@@ -10,6 +10,15 @@ use super::fuzzy::{Field, Needle, Score};
 use super::index::{RowLists, Whole};
 use super::ranked::Ranked;
 use super::seats::Seats;
+
+/// A query of one of the two kinds.
+#[derive(Debug, Clone, Copy)]
+pub enum Question<'q> {
+    /// For agents.
+    Agents(&'q AgentQuery),
+    /// For capabilities.
+    Capabilities(&'q CapabilityQuery),
+}
 
 /// Everything that a query found.
 #[derive(Debug)]
@@ -38,6 +47,24 @@ pub struct Group {
     pub score: Option<Score>,
     /// Seats, or rows.
     pub members: RoaringBitmap,
+}
+
+impl Question<'_> {
+    /// What satisfies the query.
+    pub fn find(self, seats: &Seats) -> Found {
+        match self {
+            Self::Agents(query) => agents(seats, query),
+            Self::Capabilities(query) => capabilities(seats, query),
+        }
+    }
+
+    /// Which part of the answer is wanted.
+    pub fn paging(&self) -> &Paging {
+        match self {
+            Self::Agents(query) => &query.paging,
+            Self::Capabilities(query) => &query.paging,
+        }
+    }
 }
 
 /// The agents that satisfy `query`.

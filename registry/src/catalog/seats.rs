@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::event::View;
 use super::index::Index;
 use super::listed::Listed;
+use super::numbering::Numbering;
 use super::order::Order;
 use super::record::Record;
-use super::rows::Rows;
 
 /// In place of the time of a look that is not planned.
 const NEVER: u64 = u64::MAX;
@@ -24,7 +24,7 @@ pub struct Seats {
     order: Order,
     seated: Vec<Option<Seated>>,
     free: Vec<u32>,
-    rows: Rows,
+    numbering: Numbering,
     index: Index,
     /// By seat: when to look at the agent's health next, in microseconds after `origin`. Side by side, so that a sweep
     /// of a million agents that are well touches 8 MB and no record.
@@ -55,7 +55,7 @@ impl Seats {
             order: Order::default(),
             seated: Vec::new(),
             free: Vec::new(),
-            rows: Rows::default(),
+            numbering: Numbering::default(),
             index: Index::default(),
             looks: Vec::new(),
             silent: 0,
@@ -101,7 +101,7 @@ impl Seats {
 
     /// The seat to which a row belongs.
     pub fn of_row(&self, row: u32) -> u32 {
-        self.rows.seat(row)
+        self.numbering.seat(row)
     }
 
     /// The rows of the agent at `seat`.
@@ -125,7 +125,7 @@ impl Seats {
             }
             None => self.take_seat(&record),
         };
-        let rows = self.rows.take(registration.capabilities.len() as u32, seat);
+        let rows = self.numbering.take(registration.capabilities.len() as u32, seat);
         self.index.add(seat, rows.clone(), registration, status);
         let (listed, is_silent) = (Listed::only(status), false);
         self.seated[seat as usize] = Some(Seated { record, status, listed, is_silent, rows });
@@ -208,7 +208,7 @@ impl Seats {
         self.set_silent(seat, false);
         let seated = self.seated[seat as usize].take()?;
         self.index.remove(seat, seated.rows.clone(), registration, seated.status);
-        self.rows.give_back(seated.rows.clone());
+        self.numbering.give_back(seated.rows.clone());
         Some(seated)
     }
 }

@@ -40,6 +40,11 @@ pub(super) enum ApiError {
     /// The route takes other methods.
     #[error("the route {} does not take {method}", quoted(.path))]
     MethodNotAllowed { method: Method, path: String },
+    /// There is no room for another watch.
+    #[error(
+        "there are {0} watches already, as many as this registry allows: try again later, or at another one"
+    )]
+    TooManyWatches(usize),
     /// A fault of ours.
     #[error("the registry failed to answer, its log says why")]
     Panicked,
@@ -71,6 +76,7 @@ impl ApiError {
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::UnsupportedMediaType),
             Self::RouteNotFound(_) => (StatusCode::NOT_FOUND, Code::RouteNotFound),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed),
+            Self::TooManyWatches(_) => (StatusCode::TOO_MANY_REQUESTS, Code::Overloaded),
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
         }
     }
@@ -100,7 +106,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, body) = self.answer();
         let mut response = (status, Json(body)).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response

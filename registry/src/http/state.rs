@@ -16,6 +16,8 @@ pub struct Limits {
     pub max_document_bytes: usize,
     /// Time for which clients may keep a discovery answer.
     pub cache_ttl: Duration,
+    /// Most watches that are open at the same time.
+    pub max_watchers: usize,
 }
 
 /// What every handler has at hand. Cheap to clone: every layer does so for every request.
@@ -27,6 +29,7 @@ pub(super) struct Api(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) registry: Arc<Registry>,
     pub(super) max_document_bytes: usize,
+    pub(super) max_watchers: usize,
     /// Of discovery answers.
     pub(super) cache_control: HeaderValue,
     /// Ends all watches when it is cancelled.
@@ -39,6 +42,7 @@ impl Api {
         Self(Arc::new(Shared {
             registry,
             max_document_bytes: limits.max_document_bytes,
+            max_watchers: limits.max_watchers,
             cache_control: HeaderValue::try_from(cache_control)
                 .unwrap_or(HeaderValue::from_static("no-cache")),
             watches,

@@ -57,6 +57,12 @@ pub(super) async fn open(
     headers: &HeaderMap,
 ) -> Result<Response<Body>, ApiError> {
     let from = last_event(headers)?.or(watch.resource_version);
+    let watching = &api.registry.metrics().watchers;
+    if usize::try_from(watching.get()).is_ok_and(|watching| watching >= api.max_watchers) {
+        return Err(ApiError::TooManyWatches(api.max_watchers));
+    }
+    // Counted before the list is made: many may come at once.
+    let counted = Counted::new(watching);
     let (listed, watcher) = api.registry.watch(filter, from).await?;
     let sending = Sending {
         listed: listed.into_iter(),
@@ -65,7 +71,7 @@ pub(super) async fn open(
         silent_at: Instant::now() + KEEP_ALIVE,
         is_over: false,
         stop: api.watches.clone(),
-        _counted: Counted::new(&api.registry.metrics().watchers),
+        _counted: counted,
     };
     let frames = stream::unfold(sending, |mut sending| async move {
         let frame = sending.next().await?;

@@ -76,7 +76,7 @@ pub enum Changed {
         revision: u64,
     },
     /// No registration has changed: the revisions up to this one are for what the registry itself noticed.
-    Noticed {
+    SetAside {
         /// The last of them.
         revision: u64,
     },
@@ -148,7 +148,7 @@ impl Changed {
     pub fn revision(&self) -> u64 {
         match self {
             Self::Put(stored) => stored.revision,
-            Self::Removed { revision, .. } | Self::Noticed { revision } => *revision,
+            Self::Removed { revision, .. } | Self::SetAside { revision } => *revision,
         }
     }
 }

@@ -73,7 +73,7 @@ impl Contents {
                 self.agents.remove(id);
                 self.beats.remove(&**id);
             }
-            Changed::Noticed { .. } => {}
+            Changed::SetAside { .. } => {}
         }
         self.followers.tell(&changed);
         Ok(self.revision)
@@ -85,7 +85,7 @@ impl Contents {
         self.beats.extend(here.map(|(id, beat)| (id.clone(), *beat)));
         if noticed > 0 {
             self.revision += noticed;
-            self.followers.tell(&Changed::Noticed { revision: self.revision });
+            self.followers.tell(&Changed::SetAside { revision: self.revision });
         }
         self.revision
     }

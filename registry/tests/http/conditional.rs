@@ -98,12 +98,17 @@ async fn an_answer_that_is_given_again_is_as_true_as_a_new_one() {
 #[tokio::test]
 async fn large_answers_come_whole_and_compressed_for_those_who_ask() {
     let registry = TestRegistry::start().await;
-    for i in 0..700 {
-        registry.register(&format!("agent-{i:03}"), json!({"capabilities": [{"name": "x"}]})).await;
+    // More capabilities than are rendered at once.
+    let capabilities = (0..900).map(|i| json!({"name": format!("x{i}")})).collect::<Vec<_>>();
+    for i in 0..6 {
+        registry.register(&format!("agent-{i}"), json!({"capabilities": capabilities})).await;
     }
-    let page = registry.get("/agents").await.ok();
-    assert_eq!((page["agents"].as_array().unwrap().len(), &page["count"]), (700, &json!(700)));
-    assert_eq!(registry.get("/capabilities?agent_status=any").await.column("agent_id").len(), 700);
+    let page = registry.get("/capabilities?agent_status=any").await.ok();
+    let rows = page["capabilities"].as_array().unwrap();
+    assert_eq!((rows.len(), &page["count"], &page["total"]), (5_400, &json!(5_400), &json!(5_400)));
+    let names = rows.iter().map(|row| (row["agent_id"].as_str().unwrap(), row["name"].as_str().unwrap()));
+    assert!(names.is_sorted_by(|a, b| a < b), "each once, and in order");
+    assert_eq!(registry.get("/agents").await.column("id").len(), 6);
     let plain = registry.get("/agents").await.text.len();
     for (encoding, magic) in [("gzip", &[0x1f, 0x8b][..]), ("zstd", &[0x28, 0xb5, 0x2f, 0xfd][..])] {
         let request = Request::get("/agents").header("accept-encoding", encoding).body(Body::empty());

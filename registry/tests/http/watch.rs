@@ -257,6 +257,16 @@ async fn a_watcher_that_is_too_slow_is_told_so_and_cut() {
 }
 
 #[tokio::test]
+async fn one_watch_more_than_is_allowed_is_429_until_another_ends() {
+    let registry = TestRegistry::with(Config { max_watchers: 1, ..Config::default() }).await;
+    let first = Watch::open(&registry, "/agents?watch=true").await;
+    let refusal = registry.get("/agents?watch=true").await;
+    assert!(refusal.error(429, "overloaded").contains('1') && refusal.headers.contains_key("retry-after"));
+    drop(first);
+    Watch::open(&registry, "/agents?watch=true").await;
+}
+
+#[tokio::test]
 async fn watches_end_when_the_registry_does() {
     let registry = TestRegistry::start().await;
     let mut watch = Watch::open(&registry, "/agents?watch=true&resource_version=0").await;

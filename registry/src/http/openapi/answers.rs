@@ -24,6 +24,10 @@ pub(super) const READ: &[Answer] = &[
     ),
     Answer {
         headers: &[("Retry-After", "Seconds after which to try again.")],
+        ..error(429, "There are as many watches as this registry allows.")
+    },
+    Answer {
+        headers: &[("Retry-After", "Seconds after which to try again.")],
         ..error(503, "The change that must be taken into account has not shown in time.")
     },
 ];

@@ -142,7 +142,7 @@ impl Group {
         match &changed {
             Changed::Put(stored) => registrations::put(connection, stored)?,
             Changed::Removed { id, .. } => registrations::remove(connection, id)?,
-            Changed::Noticed { .. } => {}
+            Changed::SetAside { .. } => {}
         }
         self.changes.push(changed);
         Ok(Ok(self.revision))
@@ -159,7 +159,7 @@ impl Group {
         heartbeats::append(connection, beats)?;
         if noticed > 0 {
             self.revision += noticed;
-            self.changes.push(Changed::Noticed { revision: self.revision });
+            self.changes.push(Changed::SetAside { revision: self.revision });
         }
         Ok(Ok(self.revision))
     }

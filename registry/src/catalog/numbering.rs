@@ -5,14 +5,14 @@ use std::ops::Range;
 
 /// Which rows are taken, and by whom.
 #[derive(Debug, Default)]
-pub struct Rows {
+pub struct Numbering {
     /// By row; meaningless for rows that are free.
     seats: Vec<u32>,
     /// Beginnings of free ranges, by their lengths.
     free: BTreeMap<u32, Vec<u32>>,
 }
 
-impl Rows {
+impl Numbering {
     /// The seat that has `row`.
     pub fn seat(&self, row: u32) -> u32 {
         self.seats.get(row as usize).copied().unwrap_or_default()
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn rows_that_were_given_back_are_taken_again() {
-        let mut rows = Rows::default();
+        let mut rows = Numbering::default();
         let (first, second) = (rows.take(3, 7), rows.take(2, 8));
         rows.give_back(first.clone());
         assert_eq!((rows.take(2, 9), rows.take(3, 5), rows.take(0, 4)), (5..7, first, 7..7));
