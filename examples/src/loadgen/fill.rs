@@ -16,7 +16,7 @@ use super::wire::{Base, Connection};
 pub const AGENTS: &str = "/agents";
 /// Where agents are heard.
 pub const HEARTBEAT: &str = "/heartbeat";
-/// Heartbeats in one request: far below the largest body that a registry takes.
+/// Heartbeats in one request: half of what a registry takes.
 const BATCH: usize = 500;
 
 /// Requests of one kind.

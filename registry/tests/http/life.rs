@@ -1,5 +1,7 @@
 //! The life of an agent: registration, heartbeats, silence, expiry, removal, restart.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use mesh_registry::config::Config;
 use mesh_registry::store::url::StoreUrl;
 use serde_json::{Value, json};
@@ -203,6 +205,40 @@ async fn a_batch_of_heartbeats_is_answered_item_by_item() {
         (&answer[0]["agent_id"], &answer[1]["detail"]),
         (&json!("a"), &json!("Agent ghost not found"))
     );
+}
+
+#[tokio::test]
+async fn a_batch_of_heartbeats_has_an_end() {
+    let registry = TestRegistry::start().await;
+    registry.register("a", json!({})).await;
+    let mut batch = vec![json!({"agent_id": "a"}); 1_000];
+    let answer = registry.post("/heartbeat", &json!(batch)).await.ok();
+    assert!(answer.as_array().unwrap().iter().all(|item| item["status_code"] == 200));
+    assert_eq!(answer.as_array().unwrap().len(), 1_000);
+    batch.push(json!(0));
+    let message = registry.post("/heartbeat", &json!(batch)).await.error(400, "validation_failed");
+    assert_eq!(message, "Validation failed: a batch must have at most 1000 heartbeats, got 1001");
+    let document = registry.get("/openapi.json").await.ok();
+    let body = &document["paths"]["/heartbeat"]["post"]["requestBody"]["content"]["application/json"];
+    assert_eq!(body["schema"]["anyOf"][1]["maxItems"], 1_000);
+}
+
+#[tokio::test]
+async fn others_are_answered_while_a_batch_is_taken() {
+    let registry = TestRegistry::start().await;
+    registry.register("a", json!({})).await;
+    let batch = json!(vec![json!({"agent_id": "a"}); 1_000]);
+    let (taken, asked) = (AtomicBool::new(false), AtomicBool::new(false));
+    let beats = async {
+        registry.post("/heartbeat", &batch).await.ok();
+        taken.store(true, Ordering::SeqCst);
+    };
+    let question = async {
+        registry.get("/livez").await.ok();
+        asked.store(!taken.load(Ordering::SeqCst), Ordering::SeqCst);
+    };
+    tokio::join!(beats, question);
+    assert!(asked.into_inner(), "the question is answered first");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use mesh_api::schema::Components;
 use serde_json::{Value, json};
 
 use super::super::health::Probe;
-use super::super::heartbeat::Item;
+use super::super::heartbeat::{Item, MAX_BATCH};
 use super::answers::{BAD_BODY, BAD_PATH, JSON, NO_AGENT, ok};
 use super::examples;
 use super::operation::{Answer, Body, Operation};
@@ -93,10 +93,10 @@ pub(super) static OPERATIONS: [Operation; 5] = [
 
 const HEALTH: &[(&str, super::operation::Schema)] = &[(JSON, Components::output::<RegistryHealth>)];
 
-/// Whatever is in a list is answered item by item, so a list is never refused as a whole.
+/// Whatever is in a list is answered item by item, so a list is refused as a whole only when it is too long.
 fn one_or_many(components: &mut Components) -> Value {
     let one = components.input::<Heartbeat>();
-    json!({"anyOf": [one, {"type": "array", "items": {"anyOf": [one, true]}}]})
+    json!({"anyOf": [one, {"type": "array", "items": {"anyOf": [one, true]}, "maxItems": MAX_BATCH}]})
 }
 
 fn heard(components: &mut Components) -> Value {
