@@ -65,7 +65,7 @@ impl<T: Tools> Front<'_, T> {
         match request::batch(incoming.body) {
             None => self.one(incoming).await,
             Some(batch) => match batch.and_then(|batch| check_batch(batch, incoming.headers)) {
-                Ok(batch) => self.batch(&batch).await,
+                Ok(batch) => self.batch(incoming.headers, &batch).await,
                 Err(refusal) => refused(&refusal, None),
             },
         }
@@ -89,12 +89,12 @@ impl<T: Tools> Front<'_, T> {
     }
 
     /// Only an older revision knows batches, so everything in one is of the older era.
-    async fn batch(&self, batch: &[&RawValue]) -> Reply {
+    async fn batch(&self, headers: &HeaderMap, batch: &[&RawValue]) -> Reply {
         let mut answers = Vec::new();
         for message in batch {
             match Message::read(message.get().as_bytes()) {
                 Ok(Message::Request(request)) => {
-                    let answer = self.request(&HeaderMap::new(), &request).await;
+                    let answer = self.request(headers, &request).await;
                     answers.push(answer.unwrap_or_else(|refusal| refusal.message(Some(request.id))));
                 }
                 Ok(Message::Other) => {}
@@ -110,7 +110,8 @@ impl<T: Tools> Front<'_, T> {
 }
 
 fn check_batch<'b>(batch: Vec<&'b RawValue>, headers: &HeaderMap) -> Result<Vec<&'b RawValue>, Refusal> {
-    match (era::named(headers), batch.len()) {
+    let named = era::named(headers)?;
+    match (named.as_deref(), batch.len()) {
         (None | Some(WITH_BATCHES), 1..=MAX_BATCH) => Ok(batch),
         (None | Some(WITH_BATCHES), _) => Err(Refusal::invalid(format!(
             "a batch must have 1 to {MAX_BATCH} messages, this has {}",

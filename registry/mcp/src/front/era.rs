@@ -1,7 +1,9 @@
 //! Which era a request belongs to, and whether it keeps the rules of that era.
 //!
 //! The current revision says in every request who asks and in which version, and repeats in headers what
-//! intermediaries route by; both must agree. Whatever does not say so is of an older revision, which has no such rules.
+//! intermediaries route by; both must agree. Whatever does not say so is of an older revision, which has no such rules
+//! but one: a version that is named in both places is the same in both. Else who routes by the headers and who reads
+//! the body would see two different requests.
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
@@ -30,8 +32,13 @@ impl Era {
         params: &Params<'_>,
     ) -> Result<Self, Refusal> {
         let meta = params.meta();
-        let named = header(headers, &PROTOCOL_VERSION)?;
+        let named = named(headers)?;
         let inner = meta.as_ref().ok().and_then(|meta| meta.version.as_deref());
+        if let (Some(named), Some(inner)) = (named.as_deref(), inner)
+            && named != inner
+        {
+            return Err(differs(&PROTOCOL_VERSION, named, inner));
+        }
         let is_older = match (&*request.method, inner, named.as_deref()) {
             // Clients are known to ask `server/discover` first, and to open with a handshake all the same.
             ("initialize", None, _) => true,
@@ -42,7 +49,7 @@ impl Era {
         if is_older {
             return Ok(Self::Older);
         }
-        check_version(named.as_deref(), inner)?;
+        check_version(named.as_deref())?;
         check_meta(&meta?)?;
         check_routing(headers, request, params)?;
         Ok(Self::Current)
@@ -57,17 +64,19 @@ impl Era {
     }
 }
 
-/// The revision that the headers name, as they stand.
-pub(super) fn named(headers: &HeaderMap) -> Option<&str> {
-    headers.get(PROTOCOL_VERSION)?.to_str().ok().map(str::trim)
+/// The revision that the headers name.
+///
+/// # Errors
+/// When it cannot be read, or is named more than once.
+pub(super) fn named(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    header(headers, &PROTOCOL_VERSION)
 }
 
-fn check_version(named: Option<&str>, inner: Option<&str>) -> Result<(), Refusal> {
-    match (named, inner) {
-        (None, _) => Err(missing(&PROTOCOL_VERSION)),
-        (Some(named), Some(inner)) if named != inner => Err(differs(&PROTOCOL_VERSION, named, inner)),
-        (Some(CURRENT), _) => Ok(()),
-        (Some(named), _) => Err(Refusal::version(named)),
+fn check_version(named: Option<&str>) -> Result<(), Refusal> {
+    match named {
+        None => Err(missing(&PROTOCOL_VERSION)),
+        Some(CURRENT) => Ok(()),
+        Some(named) => Err(Refusal::version(named)),
     }
 }
 

@@ -40,9 +40,22 @@ async fn other_revisions_have_no_batches_and_none_is_empty_or_endless() {
         let answer = batch(&[("MCP-Protocol-Version", version)], &json!([ping(1)])).await;
         assert_eq!(answer.refusal(), (400, -32600), "{version}");
     }
+    for headers in [&[WITH_BATCHES; 2][..], &[WITH_BATCHES, ("MCP-Protocol-Version", "2026-07-28")]] {
+        assert_eq!(batch(headers, &json!([ping(1)])).await.refusal(), (400, -32020), "{headers:?}");
+    }
     for messages in [json!([]), (0..21).map(ping).collect()] {
         assert_eq!(batch(&[WITH_BATCHES], &messages).await.refusal(), (400, -32600));
     }
     let answer = send(&Table::with(0), Method::POST, &[], "[1,").await;
     assert_eq!(answer.refusal(), (400, -32700));
+}
+
+#[tokio::test]
+async fn a_message_of_a_batch_that_names_another_revision_is_refused() {
+    let mut call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo"}});
+    call["params"]["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2025-11-25"});
+    let answer = batch(&[WITH_BATCHES], &json!([call, ping(2)])).await;
+    assert_eq!(answer.status.as_u16(), 200);
+    let answers = answer.json();
+    assert_eq!((&answers[0]["error"]["code"], &answers[1]["result"]), (&json!(-32020), &json!({})));
 }

@@ -81,3 +81,29 @@ async fn a_version_in_the_headers_is_taken_if_it_is_one_and_else_told_what_is_sp
         }
     }
 }
+
+#[tokio::test]
+async fn a_body_cannot_leave_the_revision_that_its_headers_name() {
+    let current = [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/list")];
+    let negotiated = [("MCP-Protocol-Version", "2025-06-18")];
+    for (method, headers) in [
+        ("tools/call", &current[..]),
+        ("tools/call", &negotiated),
+        ("initialize", &current),
+        ("ping", &current),
+    ] {
+        let meta = json!({"io.modelcontextprotocol/protocolVersion": "2025-11-25"});
+        let params = json!({"name": "echo", "_meta": meta});
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let answer = send(&Table::with(0), Method::POST, headers, &message).await;
+        assert_eq!(answer.refusal(), (400, -32020), "{method} {headers:?}");
+    }
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2025-11-25", "progressToken": 1});
+    for meta in [meta, json!({"progressToken": 1})] {
+        let params = json!({"name": "echo", "_meta": meta});
+        let message =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
+        let headers = [("MCP-Protocol-Version", "2025-11-25")];
+        send(&Table::with(0), Method::POST, &headers, &message).await.result();
+    }
+}
