@@ -19,6 +19,7 @@ mod card;
 mod discovery;
 mod html;
 mod observe;
+mod origin;
 mod watch;
 
 mod extract;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
 use mesh_api::route;
 use tokio_util::sync::CancellationToken;
@@ -42,8 +43,8 @@ use self::state::Api;
 pub use self::state::Limits;
 use crate::service::Registry;
 
-/// The routes of `registry`, with counting, compression of what is large for those who ask, and panics turned into
-/// answers.
+/// The routes of `registry`, with counting, compression of what is large for those who ask, a guard against web pages
+/// of other sites, and panics turned into answers.
 ///
 /// `watches` ends all watches when it is cancelled.
 pub fn router(registry: Arc<Registry>, limits: Limits, watches: CancellationToken) -> Router {
@@ -54,8 +55,6 @@ pub fn router(registry: Arc<Registry>, limits: Limits, watches: CancellationToke
         .route(route::ROOT, get(root::show).layer(compressed()))
         .route(route::OPENAPI, get(openapi::show).layer(compressed()))
         .route(route::DOCS, get(docs::show).layer(compressed()))
-        .route(route::MCP, any(mcp::take))
-        .route(route::MCP_WITH_SLASH, any(mcp::take))
         .route(route::TOOL, post(tools::call))
         .route(route::AGENTS, get(agents::find).layer(compressed()).post(agents::register))
         .route(route::AGENT, get(agents::show).delete(agents::unregister))
@@ -68,6 +67,10 @@ pub fn router(registry: Arc<Registry>, limits: Limits, watches: CancellationToke
         .route(route::METRICS, get(metrics::negotiated).layer(compressed()))
         .route(route::METRICS_PROMETHEUS, get(metrics::text).layer(compressed()))
         .method_not_allowed_fallback(wrong_method)
+        .route_layer(from_fn(origin::guard))
+        // Beyond the guard: these go by the same rule, and refuse in their own language.
+        .route(route::MCP, any(mcp::take))
+        .route(route::MCP_WITH_SLASH, any(mcp::take))
         .fallback(no_route)
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(Api::clone(&api), observe::request))

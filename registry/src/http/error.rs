@@ -45,6 +45,9 @@ pub(super) enum ApiError {
         "there are {0} watches already, as many as this registry allows: try again later, or at another one"
     )]
     TooManyWatches(usize),
+    /// A web page of another site wants to change something.
+    #[error("pages of other sites may change nothing here: {} is not an origin of this machine", quoted(.0))]
+    ForeignOrigin(String),
     /// A fault of ours.
     #[error("the registry failed to answer, its log says why")]
     Panicked,
@@ -77,6 +80,7 @@ impl ApiError {
             Self::RouteNotFound(_) => (StatusCode::NOT_FOUND, Code::RouteNotFound),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed),
             Self::TooManyWatches(_) => (StatusCode::TOO_MANY_REQUESTS, Code::Overloaded),
+            Self::ForeignOrigin(_) => (StatusCode::FORBIDDEN, Code::Forbidden),
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
         }
     }

@@ -10,6 +10,7 @@ mod malformed;
 mod mcp;
 mod openapi;
 mod operations;
+mod origin;
 mod trouble;
 mod watch;
 

@@ -23,7 +23,7 @@ impl Origins {
     }
 
     /// Whether a request with these headers may be answered.
-    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
+    pub fn allow(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(ORIGIN).iter();
         let (Some(origin), None) = (origins.next(), origins.next()) else {
             return !headers.contains_key(ORIGIN);

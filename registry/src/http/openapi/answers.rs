@@ -38,13 +38,20 @@ pub(super) const TAGGED: &[(&str, &str)] = &[
 ];
 /// What is wrong with a path: it is not UTF-8.
 pub(super) const BAD_PATH: &[Answer] = &[error(400, "The path cannot be read: it is not UTF-8.")];
-/// What can be wrong with a body.
+const FOREIGN: Answer = error(
+    403,
+    "A web page of another site may change nothing: its `Origin` is not of this machine (`forbidden`).",
+);
+/// Who must not change anything.
+pub(super) const NOT_ALLOWED: &[Answer] = &[FOREIGN];
+/// What can be wrong with a body, and with who sends it.
 pub(super) const BAD_BODY: &[Answer] = &[
     error(
         400,
         "The body is not JSON (`malformed_body`), or the document in it has faults (`validation_failed`): all of them \
          are listed in `faults` with the path of each field.",
     ),
+    FOREIGN,
     error(408, "The body did not arrive in time."),
     error(413, "The body is larger than this registry accepts."),
     error(415, "The body says that it is not JSON."),

@@ -7,7 +7,9 @@ use mesh_api::route;
 use mesh_api::schema::Components;
 use serde_json::{Value, json};
 
-use super::answers::{BAD_BODY, BAD_PATH, BAD_QUERY, JSON, NO_AGENT, NOT_DURABLE, READ, TAGGED, ok};
+use super::answers::{
+    BAD_BODY, BAD_PATH, BAD_QUERY, JSON, NO_AGENT, NOT_ALLOWED, NOT_DURABLE, READ, TAGGED, ok,
+};
 use super::examples;
 use super::operation::{Answer, Body, Link, Operation};
 use super::parameters::{AGENT_FILTERS, AGENT_ID, CAPABILITY_FILTERS, COMMON, READING};
@@ -89,6 +91,7 @@ pub(super) static OPERATIONS: [Operation; 5] = [
         answers: &[
             &[ok("The agent is gone.", &[(JSON, Components::output::<Unregistered>)])],
             BAD_PATH,
+            NOT_ALLOWED,
             NO_AGENT,
             NOT_DURABLE,
         ],
