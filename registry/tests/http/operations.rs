@@ -47,6 +47,11 @@ async fn metrics_count_what_happened() {
     assert!(metrics["memory_usage_mb"].as_f64().unwrap() > 1.0);
 }
 
+/// Whether caches are told that the answer depends on what is accepted.
+fn varies(answer: &Answer) -> bool {
+    answer.headers.get_all("vary").iter().any(|vary| vary == "accept")
+}
+
 #[tokio::test]
 async fn prometheus_gets_text_and_everybody_else_json() {
     let registry = TestRegistry::start().await;
@@ -60,12 +65,26 @@ async fn prometheus_gets_text_and_everybody_else_json() {
     ];
     for (answer, kind) in texts {
         assert!(answer.headers["content-type"].to_str().unwrap().starts_with(kind));
+        assert!(varies(&answer), "{kind}");
         assert!(answer.text.contains("mcp_registry_agents_total 0") && answer.text.ends_with("# EOF\n"));
         let by_route = "mcp_registry_request_duration_seconds_count{route=\"/agents/{id}\",method=\"GET\",status=\"4xx\"} 1";
         assert!(answer.text.contains(by_route), "{}", answer.text);
         assert!(!answer.text.contains("ghost") && !answer.text.contains("/nothing"));
     }
-    assert!(get_accepting(&registry, "/metrics", "*/*").await.ok()["total_agents"].is_u64());
+    for accept in [
+        "*/*",
+        "application/json",
+        "application/json, text/plain, */*",
+        "text/plain;q=0.9, application/json;q=0.1",
+        "text/plain;q=0",
+        "text/html",
+    ] {
+        let answer = get_accepting(&registry, "/metrics", accept).await;
+        assert!(answer.ok()["total_agents"].is_u64(), "{accept}");
+        assert!(varies(&answer), "{accept}");
+    }
+    let answer = get_accepting(&registry, "/metrics", "application/json;q=0, text/plain").await;
+    assert!(answer.text.ends_with("# EOF\n"), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ pub(super) static OPERATIONS: [Operation; 5] = [
         id: "getMetrics",
         group: GROUP,
         summary: "Metrics",
-        description: "JSON, or text for those who ask for it, as Prometheus does.",
+        description: "JSON, or text for those who ask for it and name no JSON, as Prometheus does.",
         parameters: &[],
         body: None,
         answers: &[&[ok(
