@@ -115,7 +115,7 @@ async fn find_agents(registry: &Registry, arguments: &Value, reader: Reader) -> 
     let query = filters::query_string(arguments).and_then(|query| AgentQuery::parse(&query));
     let mut query = query.map_err(RegistryError::InvalidQuery)?;
     reader.limit(&mut query.paging).map_err(RegistryError::InvalidQuery)?;
-    refuse_watch(query.watch)?;
+    refuse_waiting(query.watch, query.min_resource_version)?;
     Ok(registry.agents(&query, &query.to_string()).await?.bytes(Moment::now().wall))
 }
 
@@ -127,15 +127,18 @@ async fn find_capabilities(
     let query = filters::query_string(arguments).and_then(|query| CapabilityQuery::parse(&query));
     let mut query = query.map_err(RegistryError::InvalidQuery)?;
     reader.limit(&mut query.paging).map_err(RegistryError::InvalidQuery)?;
-    refuse_watch(query.watch)?;
+    refuse_waiting(query.watch, query.min_resource_version)?;
     Ok(registry.capabilities(&query, &query.to_string()).await?.bytes(Moment::now().wall))
 }
 
-/// A tool answers once.
-fn refuse_watch(watch: Option<Watch>) -> Result<(), RegistryError> {
-    let fault =
-        || Fault::new("watch", "is not for tools, which answer once: GET /agents?watch=true streams changes");
-    watch.map_or(Ok(()), |_| Err(RegistryError::InvalidQuery(vec![fault()])))
+/// A tool answers once and at once.
+fn refuse_waiting(watch: Option<Watch>, min: Option<u64>) -> Result<(), RegistryError> {
+    const WATCH: &str = "is not for tools, which answer once: GET /agents?watch=true streams changes";
+    const MIN: &str = "is not for tools, which answer at once: GET /agents and GET /capabilities wait for it";
+    let watch = watch.map(|_| Fault::new("watch", WATCH));
+    let faults = watch.into_iter().chain(min.map(|_| Fault::new("min_resource_version", MIN)));
+    let faults = faults.collect::<Vec<_>>();
+    if faults.is_empty() { Ok(()) } else { Err(RegistryError::InvalidQuery(faults)) }
 }
 
 /// The one place where an answer becomes bytes.

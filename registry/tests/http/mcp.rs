@@ -124,12 +124,17 @@ async fn faults_are_results_that_carry_the_error_body_of_the_route() {
         ("unregister_agent", json!({"agent_id": "a b"}), "validation_failed"),
         ("discover_services", json!({"namspace": "x"}), "validation_failed"),
         ("list_capabilities", json!({"continue": "garbage"}), "validation_failed"),
+        ("discover_services", json!({"watch": true}), "validation_failed"),
+        ("discover_services", json!({"min_resource_version": 99}), "validation_failed"),
+        ("list_capabilities", json!({"min_resource_version": 0}), "validation_failed"),
     ] {
         let by_mcp = failed(&registry, tool, arguments.clone()).await;
         assert_eq!(by_mcp["code"], code, "{tool} {arguments}");
         let by_route = registry.post(&format!("/mcp/tools/{tool}"), &arguments).await;
         assert_eq!(by_mcp, by_route.json(), "{tool} {arguments}");
     }
+    let waiting = failed(&registry, "discover_services", json!({"min_resource_version": 1})).await;
+    assert_eq!(waiting["faults"][0]["path"], "min_resource_version", "{waiting}");
     let deep = format!(r#"{{"registration_data":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     let message = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"register_agent","arguments":ARGS}}"#;
     let body = Body::from(message.replace("ARGS", &deep));
@@ -211,4 +216,19 @@ async fn other_methods_sites_and_types_are_refused() {
     registry.send(plain).await.error(415, "unsupported_media_type");
     let large = Request::post("/mcp").body(Body::from("x".repeat(1_100_000))).unwrap();
     registry.send(large).await.error(413, "payload_too_large");
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_with_a_list_which_the_description_allows() {
+    let registry = TestRegistry::start().await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let answer = registry.post("/mcp", &json!([ping, ping])).await.ok();
+    assert_eq!(answer.as_array().unwrap().len(), 2);
+    let document = registry.get("/openapi.json").await.ok();
+    for path in ["/mcp", "/mcp/"] {
+        let answers = &document["paths"][path]["post"]["responses"];
+        let either = &answers["200"]["content"]["application/json"]["schema"]["anyOf"];
+        assert_eq!((&either[0], &either[1]["type"]), (&either[1]["items"], &json!("array")), "{path}");
+        assert_eq!(either[0]["properties"]["jsonrpc"]["const"], "2.0");
+    }
 }

@@ -21,8 +21,13 @@ const BODY: Body = Body {
     examples: &[("list tools", examples::tools_list)],
 };
 const MESSAGE: &[(&str, Schema)] = &[(JSON, answer)];
+const ANSWER: &[(&str, Schema)] = &[(JSON, one_or_many)];
 const ANSWERS: &[&[Answer]] = &[&[
-    ok("The answer of a request: a result, or an error of JSON-RPC.", MESSAGE),
+    ok(
+        "The answer of a request: a result, or an error of JSON-RPC. A list of them answers the batch of a client of \
+         revision 2025-03-26.",
+        ANSWER,
+    ),
     Answer::bare(202, "A notification was taken in."),
     Answer {
         content: MESSAGE,
@@ -72,6 +77,11 @@ fn message(_: &mut Components) -> Value {
         },
         "required": ["jsonrpc", "method"]
     })
+}
+
+fn one_or_many(components: &mut Components) -> Value {
+    let one = answer(components);
+    json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
 }
 
 fn answer(_: &mut Components) -> Value {
