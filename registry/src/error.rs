@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use mesh_api::document::MAX_TOLD;
+use mesh_api::document::{MAX_TOLD, cut};
 use mesh_api::error::Fault;
 
 /// A failure below the one that is reported.
@@ -20,10 +20,10 @@ pub enum RegistryError {
     #[error("{}", query_message(.0))]
     InvalidQuery(Vec<Fault>),
     /// No agent is registered under this id.
-    #[error("Agent {0} not found")]
+    #[error("Agent {} not found", cut(.0))]
     AgentNotFound(String),
     /// There is no tool of this name.
-    #[error("Unknown tool '{name}': known are {known}")]
+    #[error("Unknown tool '{}': known are {known}", cut(.name))]
     UnknownTool {
         /// The name that was asked for.
         name: String,

@@ -3,6 +3,8 @@
 //! Registration documents, manifests and configuration files all go through here, so that a person sees every fault
 //! at once. A reader says what a value must be; [`Fields`] says where it was.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::error::Fault;
@@ -26,7 +28,7 @@ pub struct Findings {
 /// A key that nothing reads, and the known key that it resembles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownKey {
-    /// Path of the key.
+    /// Path of the key, cut when it is too long for any field.
     pub path: String,
     /// The known key that it resembles.
     pub nearest: Option<String>,
@@ -44,10 +46,10 @@ pub struct Fields<'v, 'f> {
 // === impl Findings ===
 
 impl Findings {
-    /// Notes a fault, while there is room.
-    pub fn fault(&mut self, path: impl Into<String>, message: impl Into<String>) {
+    /// Notes a fault, while there is room. A path that is too long for any field is cut.
+    pub fn fault(&mut self, path: impl AsRef<str>, message: impl Into<String>) {
         if self.faults.len() < MAX_TOLD {
-            self.faults.push(Fault::new(path, message));
+            self.faults.push(Fault::new(cut(path.as_ref()), message));
         }
     }
 
@@ -169,7 +171,7 @@ impl<'v, 'f> Fields<'v, 'f> {
         let room = MAX_TOLD.saturating_sub(self.findings.unknown.len());
         for key in self.object.keys().filter(|key| !self.known.contains(&key.as_str())).take(room) {
             let nearest = nearest(key, self.known.iter().copied()).map(str::to_owned);
-            self.findings.unknown.push(UnknownKey { path: join(&self.at, key), nearest });
+            self.findings.unknown.push(UnknownKey { path: cut(&join(&self.at, key)).into_owned(), nearest });
         }
     }
 
@@ -285,6 +287,16 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
+/// A name or a path from outside, whole unless it is longer than any of a document that is accepted.
+pub fn cut(text: &str) -> Cow<'_, str> {
+    /// In characters: the longest label key (317) and the names of the fields above it, with some room.
+    const SHOWN: usize = 400;
+    match text.char_indices().nth(SHOWN) {
+        Some((cut, _)) => format!("{}…", &text[..cut]).into(),
+        None => text.into(),
+    }
+}
+
 fn join(at: &str, key: &str) -> String {
     if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") }
 }
@@ -361,5 +373,25 @@ mod tests {
     #[test]
     fn a_long_value_is_cut_in_the_message() {
         assert!(quoted(&"ä".repeat(500)).chars().count() < 100);
+    }
+
+    #[test]
+    fn a_key_is_told_whole_unless_it_is_longer_than_any_that_is_accepted() {
+        let lawful = "k".repeat(317);
+        let document = json!({"labels": {(lawful.clone()): 1, "ä".repeat(30_000): 1}});
+        let mut findings = Findings::default();
+        let mut fields = Fields::open(&document, "", &mut findings).unwrap();
+        fields.nested("labels", |value, at, findings| {
+            for key in value.as_object().unwrap().keys() {
+                findings.fault(format!("{at}.{key}"), "must not be");
+            }
+            Fields::open(value, at, findings).unwrap().close();
+            None::<()>
+        });
+        assert_eq!(findings.faults[0].path, format!("labels.{lawful}"));
+        assert_eq!(findings.unknown[0].path, format!("labels.{lawful}"));
+        let lengths = [&findings.faults[1].path, &findings.unknown[1].path].map(|path| path.chars().count());
+        assert_eq!(lengths, [401, 401]);
+        assert!(findings.unknown[1].warning().len() < 1_000);
     }
 }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
-use crate::document::quoted;
+use crate::document::{cut, quoted};
 
 /// Which versions of a capability will do: `^1.2`, `~1.2.0`, `>1.0.0`, `>=1,<2`, `1.2.3` for exactly that one.
 ///
@@ -42,7 +42,7 @@ pub fn parse_version(text: &str) -> Result<Version, String> {
         let completed = [digits.to_owned(), format!("{digits}.0"), format!("{digits}.0.0")];
         match completed.iter().find(|candidate| Version::parse(candidate).is_ok()) {
             Some(meant) => {
-                format!("must be a semantic version, got {}: did you mean '{meant}'?", quoted(text))
+                format!("must be a semantic version, got {}: did you mean '{}'?", quoted(text), cut(meant))
             }
             None => format!("must be a semantic version such as 1.2.0, got {} ({fault})", quoted(text)),
         }

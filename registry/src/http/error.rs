@@ -8,7 +8,7 @@ use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use mesh_api::document::{MAX_TOLD, quoted};
+use mesh_api::document::{MAX_TOLD, cut, quoted};
 use mesh_api::error::{Code, ErrorBody, Fault};
 
 use crate::error::RegistryError;
@@ -38,7 +38,7 @@ pub(super) enum ApiError {
     #[error("there is no route {}", quoted(.0))]
     RouteNotFound(String),
     /// The route takes other methods.
-    #[error("the route {} does not take {method}", quoted(.path))]
+    #[error("the route {} does not take {}", quoted(.path), cut(.method.as_str()))]
     MethodNotAllowed { method: Method, path: String },
     /// There is no room for another watch.
     #[error(

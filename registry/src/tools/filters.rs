@@ -2,7 +2,7 @@
 
 use form_urlencoded::Serializer;
 use mesh_api::capability::Stability;
-use mesh_api::document::kind;
+use mesh_api::document::{cut, kind};
 use mesh_api::error::Fault;
 use mesh_api::health::Status;
 use mesh_api::query::Paging;
@@ -144,8 +144,10 @@ pub(super) fn query_string(arguments: &Value) -> Result<String, Vec<Fault>> {
     for (key, value) in object.iter().filter(|(_, value)| !value.is_null()) {
         match text(value) {
             Some(text) => drop(query.append_pair(key, &text)),
-            None => faults
-                .push(Fault::new(key, format!("must be a text or a list of texts, got {}", kind(value)))),
+            None => faults.push(Fault::new(
+                cut(key),
+                format!("must be a text or a list of texts, got {}", kind(value)),
+            )),
         }
     }
     if faults.is_empty() { Ok(query.finish()) } else { Err(faults) }

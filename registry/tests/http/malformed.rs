@@ -90,6 +90,39 @@ async fn an_answer_about_very_many_faults_stays_short() {
 }
 
 #[tokio::test]
+async fn an_answer_about_very_long_names_stays_short() {
+    let registry = TestRegistry::start().await;
+    let long = "x".repeat(30_000);
+    let document = |key: &str, value: Value| {
+        let mut document = json!({"id": "a", "endpoint": "http://h:1/"});
+        document[key] = value;
+        document
+    };
+    let warned = registry.post("/agents", &document(&long, json!(1))).await;
+    assert!(warned.ok()["warnings"][0].as_str().unwrap().starts_with("'xxx"), "{}", warned.text);
+    let filters = Value::Object(Map::from_iter([(long.clone(), json!({}))]));
+    for (answer, status, code) in [
+        (warned, 200, ""),
+        (registry.post("/agents", &document("labels", json!({&long: ""}))).await, 400, "validation_failed"),
+        (registry.post("/mcp/tools/discover_services", &filters).await, 400, "validation_failed"),
+        (registry.get(&format!("/agents?{long}=1")).await, 400, "validation_failed"),
+        (registry.get(&format!("/agents/{long}")).await, 404, "agent_not_found"),
+        (registry.delete(&format!("/agents/{long}")).await, 404, "agent_not_found"),
+        (registry.get(&format!("/health/{long}")).await, 404, "agent_not_found"),
+        (registry.post(&format!("/mcp/tools/{long}"), &json!({})).await, 404, "unknown_tool"),
+        (registry.get(&format!("/{long}")).await, 404, "route_not_found"),
+    ] {
+        if !code.is_empty() {
+            answer.error(status, code);
+        }
+        assert!(answer.text.len() < 3_000, "{code}: {} bytes", answer.text.len());
+    }
+    let longest = "x".repeat(253);
+    let message = registry.get(&format!("/agents/{longest}")).await.error(404, "agent_not_found");
+    assert_eq!(message, format!("Agent {longest} not found"));
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_is_refused() {
     let registry = TestRegistry::with(Config { max_document_bytes: 1_000, ..Config::default() }).await;
     let document = json!({"id": "a", "endpoint": "http://h:1/", "config": {"x": "y".repeat(1_000)}});

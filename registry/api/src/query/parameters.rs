@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::capability::CapabilityFilter;
-use crate::document::{MAX_TOLD, nearest, quoted};
+use crate::document::{MAX_TOLD, cut, nearest, quoted};
 use crate::error::Fault;
 use crate::health::Status;
 
@@ -91,7 +91,7 @@ impl Parameters {
     }
 
     pub(super) fn fault(&mut self, name: &str, message: impl Into<String>) {
-        self.faults.push(Fault::new(name, message));
+        self.faults.push(Fault::new(cut(name), message));
     }
 
     pub(super) fn finish<T>(mut self, value: T) -> Result<T, Vec<Fault>> {
