@@ -88,12 +88,17 @@ impl ApiError {
     /// The status and the body; logs the error.
     pub(super) fn answer(&self) -> (StatusCode, ErrorBody) {
         let (status, code) = self.verdict();
-        if status.is_server_error() {
+        if status.is_server_error() && !self.is_of_the_client() {
             tracing::error!(status = status.as_u16(), error = chain(self), "a request failed");
         } else {
             tracing::debug!(status = status.as_u16(), error = chain(self), "a request was refused");
         }
         (status, ErrorBody { faults: self.faults(), ..ErrorBody::new(code, self.to_string()) })
+    }
+
+    /// Whether a client brings it about at will, whatever its status says: anybody can ask for a change to come.
+    fn is_of_the_client(&self) -> bool {
+        matches!(self, Self::Registry(RegistryError::NotReached { .. }))
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -136,6 +141,9 @@ fn chain(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
     use axum::Router;
     use axum::body::Body;
     use axum::http::Request;
@@ -143,6 +151,7 @@ mod tests {
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
     use tower_http::catch_panic::CatchPanicLayer;
+    use tracing::Level;
 
     use super::*;
 
@@ -157,6 +166,40 @@ mod tests {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice::<ErrorBody>(&body).unwrap();
         assert!(body.code == Code::Internal && !body.error.contains("secret"), "{body:?}");
+    }
+
+    /// What is logged at `level` and above while an error is answered.
+    fn logged(error: &ApiError, level: Level) -> String {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&log);
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(move || Sink(Arc::clone(&writer)))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || error.answer());
+        String::from_utf8(log.lock().unwrap().clone()).unwrap()
+    }
+
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(line)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_change_that_has_not_come_is_no_fault_of_ours() {
+        let early = ApiError::from(RegistryError::NotReached { wanted: u64::MAX, reached: 1 });
+        assert_eq!(logged(&early, Level::INFO), "");
+        let log = logged(&early, Level::DEBUG);
+        assert!(log.contains("is not reached yet") && log.contains("503"), "{log}");
+        let away = ApiError::from(RegistryError::Unavailable("no route to it".into()));
+        assert!(logged(&away, Level::INFO).contains("no route to it"));
     }
 
     #[test]
