@@ -83,9 +83,9 @@ impl<T: Tools> Front<'_, T> {
     }
 
     async fn request(&self, headers: &HeaderMap, request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
-        let params = request.params()?;
-        let era = Era::of(headers, request, &params)?;
-        methods::answer(self.server, &self.tools, era, request, &params).await
+        let params = request.params();
+        let era = Era::of(headers, request, params.as_ref().ok())?;
+        methods::answer(self.server, &self.tools, era, request, params).await
     }
 
     /// Only an older revision knows batches, so everything in one is of the older era.

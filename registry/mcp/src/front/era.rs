@@ -22,18 +22,18 @@ pub(super) enum Era {
 }
 
 impl Era {
-    /// The era of a request that came with `headers`.
+    /// The era of a request that came with `headers`; `params` are its parameters, if they can be read.
     ///
     /// # Errors
     /// When it is of the current era, or of none that we know, and breaks its rules.
     pub(super) fn of(
         headers: &HeaderMap,
         request: &Request<'_>,
-        params: &Params<'_>,
+        params: Option<&Params<'_>>,
     ) -> Result<Self, Refusal> {
-        let meta = params.meta();
+        let meta = params.map(Params::meta).transpose();
         let named = named(headers)?;
-        let inner = meta.as_ref().ok().and_then(|meta| meta.version.as_deref());
+        let inner = meta.as_ref().ok().and_then(|meta| meta.as_ref()?.version.as_deref());
         if let (Some(named), Some(inner)) = (named.as_deref(), inner)
             && named != inner
         {
@@ -50,7 +50,7 @@ impl Era {
             return Ok(Self::Older);
         }
         check_version(named.as_deref())?;
-        check_meta(&meta?)?;
+        check_meta(&meta?.unwrap_or_default())?;
         check_routing(headers, request, params)?;
         Ok(Self::Current)
     }
@@ -93,13 +93,19 @@ fn check_meta(meta: &Meta<'_>) -> Result<(), Refusal> {
 }
 
 /// The headers by which intermediaries route.
-fn check_routing(headers: &HeaderMap, request: &Request<'_>, params: &Params<'_>) -> Result<(), Refusal> {
+fn check_routing(
+    headers: &HeaderMap,
+    request: &Request<'_>,
+    params: Option<&Params<'_>>,
+) -> Result<(), Refusal> {
     agree(headers, &METHOD, &request.method)?;
     let subject = match &*request.method {
-        "tools/call" | "prompts/get" => &params.name,
-        "resources/read" => &params.uri,
-        _ => &None,
+        "tools/call" | "prompts/get" => params.map(Params::name),
+        "resources/read" => params.map(Params::uri),
+        _ => None,
     };
+    // What is no text agrees with no header: the method refuses it, if there is one.
+    let subject = subject.and_then(Result::ok).flatten();
     subject.as_ref().map_or(Ok(()), |subject| agree(headers, &NAME, subject))
 }
 

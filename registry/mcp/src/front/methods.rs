@@ -101,7 +101,8 @@ struct Text<'a> {
 
 const CAPABILITIES: Capabilities = Capabilities { tools: ToolsCapability { list_changed: false } };
 
-/// Answers one request with a whole message.
+/// Answers one request with a whole message. Parameters that cannot be read are for the methods that take some: one
+/// that does not exist is told so first.
 ///
 /// # Errors
 /// When the answer is an error.
@@ -110,15 +111,15 @@ pub(super) async fn answer<T: Tools>(
     tools: &T,
     era: Era,
     request: &Request<'_>,
-    params: &Params<'_>,
+    params: Result<Params<'_>, Refusal>,
 ) -> Result<Vec<u8>, Refusal> {
     let asked = Asked { server, era, id: request.id };
     match (era, &*request.method) {
         (Era::Current, "server/discover") => asked.discover(),
-        (Era::Older, "initialize") => asked.initialize(params),
+        (Era::Older, "initialize") => asked.initialize(&params?),
         (Era::Older, "ping") => asked.complete(Empty {}),
-        (_, "tools/list") => asked.list(tools, params.cursor.as_deref()),
-        (_, "tools/call") => asked.call(tools, params).await,
+        (_, "tools/list") => asked.list(tools, &params?),
+        (_, "tools/call") => asked.call(tools, &params?).await,
         (_, unknown) => Err(Refusal::method(era.unknown_method(), unknown)),
     }
 }
@@ -143,18 +144,18 @@ impl Asked<'_> {
     /// A client that asks for a revision that is not known gets the newest one that it can know; refusing it would
     /// leave it without an answer that it understands.
     fn initialize(&self, params: &Params<'_>) -> Result<Vec<u8>, Refusal> {
-        let wanted = params.protocol_version.as_deref().filter(|version| has_handshake(version));
+        let wanted = params.protocol_version()?.filter(|version| has_handshake(version));
         self.complete(Initialized {
-            protocol_version: wanted.unwrap_or(NEWEST_WITH_HANDSHAKE),
+            protocol_version: wanted.as_deref().unwrap_or(NEWEST_WITH_HANDSHAKE),
             capabilities: CAPABILITIES,
             server_info: self.server_info(),
             instructions: self.server.instructions,
         })
     }
 
-    fn list<T: Tools>(&self, tools: &T, cursor: Option<&str>) -> Result<Vec<u8>, Refusal> {
+    fn list<T: Tools>(&self, tools: &T, params: &Params<'_>) -> Result<Vec<u8>, Refusal> {
         let listing = tools.listing();
-        let page = listing.page(cursor);
+        let page = listing.page(params.cursor()?.as_deref());
         let page = page.map_err(|_| Refusal::params("'cursor' is none that this server gave"))?;
         self.complete(ToolsPage {
             tools: page.tools.iter().map(|tool| &*tool.entry).collect(),
@@ -164,11 +165,11 @@ impl Asked<'_> {
     }
 
     async fn call<T: Tools>(&self, tools: &T, params: &Params<'_>) -> Result<Vec<u8>, Refusal> {
-        let name = params.name.as_deref().ok_or_else(|| Refusal::params("'name' is missing"))?;
+        let name = params.name()?.ok_or_else(|| Refusal::params("'name' is missing"))?;
         let arguments = params.arguments.unwrap_or(RawValue::NULL);
         let called = match arguments.get() {
-            "null" => tools.call(name, &no_arguments()?).await,
-            _ if is_object(arguments) => tools.call(name, arguments).await,
+            "null" => tools.call(&name, &no_arguments()?).await,
+            _ if is_object(arguments) => tools.call(&name, arguments).await,
             _ => return Err(Refusal::params("'arguments' must be an object")),
         };
         let answer = called.ok_or_else(|| Refusal::params(format!("Unknown tool: {name}")))?;

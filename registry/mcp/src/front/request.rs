@@ -39,22 +39,22 @@ struct Envelope<'b> {
     error: Option<&'b RawValue>,
 }
 
-/// The parameters of every method that there is. Others are ignored.
+/// The parameters of every method that there is, each unread until a method asks for it. Others are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Params<'b> {
     #[serde(borrow, rename = "_meta")]
     meta: Option<&'b RawValue>,
     #[serde(borrow)]
-    pub(super) name: Option<Cow<'b, str>>,
+    name: Option<&'b RawValue>,
     #[serde(borrow)]
-    pub(super) uri: Option<Cow<'b, str>>,
+    uri: Option<&'b RawValue>,
     #[serde(borrow)]
     pub(super) arguments: Option<&'b RawValue>,
     #[serde(borrow)]
-    pub(super) cursor: Option<Cow<'b, str>>,
+    cursor: Option<&'b RawValue>,
     #[serde(borrow)]
-    pub(super) protocol_version: Option<Cow<'b, str>>,
+    protocol_version: Option<&'b RawValue>,
 }
 
 /// What every request of the current revision says about its client.
@@ -109,7 +109,7 @@ fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de R
 // === impl Request ===
 
 impl<'b> Request<'b> {
-    /// Its parameters.
+    /// Its parameters. What is wrong with them matters only to a method that reads them.
     pub(super) fn params(&self) -> Result<Params<'b>, Refusal> {
         let Some(params) = self.params else { return Ok(Params::default()) };
         // A list would be read as the fields one after the other.
@@ -124,6 +124,26 @@ impl<'b> Request<'b> {
 // === impl Params ===
 
 impl<'b> Params<'b> {
+    /// The tool or the prompt that is asked for.
+    pub(super) fn name(&self) -> Result<Option<String>, Refusal> {
+        text("name", self.name)
+    }
+
+    /// The resource that is asked for.
+    pub(super) fn uri(&self) -> Result<Option<String>, Refusal> {
+        text("uri", self.uri)
+    }
+
+    /// Where the next page begins.
+    pub(super) fn cursor(&self) -> Result<Option<String>, Refusal> {
+        text("cursor", self.cursor)
+    }
+
+    /// The revision that a handshake asks for.
+    pub(super) fn protocol_version(&self) -> Result<Option<String>, Refusal> {
+        text("protocolVersion", self.protocol_version)
+    }
+
     /// What the request says about its client.
     pub(super) fn meta(&self) -> Result<Meta<'b>, Refusal> {
         let Some(meta) = self.meta else { return Ok(Meta::default()) };
@@ -133,6 +153,11 @@ impl<'b> Params<'b> {
         serde_json::from_str(meta.get())
             .map_err(|fault| Refusal::meta(format!("'_meta' cannot be read: {fault}")))
     }
+}
+
+fn text(key: &str, value: Option<&RawValue>) -> Result<Option<String>, Refusal> {
+    let text = value.map(|value| serde_json::from_str(value.get())).transpose();
+    text.map_err(|_| Refusal::params(format!("'{key}' must be a text")))
 }
 
 /// Whether `value` is a JSON object.

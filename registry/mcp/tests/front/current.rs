@@ -123,6 +123,36 @@ async fn methods_that_the_revision_dropped_and_unknown_ones_are_not_found() {
 }
 
 #[tokio::test]
+async fn a_method_that_does_not_exist_is_not_found_whatever_its_parameters() {
+    for (method, params) in [
+        ("foo", json!({"name": 5})),
+        ("foo", json!({"cursor": {}, "uri": 1, "protocolVersion": [], "arguments": 0})),
+        ("prompts/get", json!({"name": 5})),
+        ("resources/read", json!({"uri": 5})),
+    ] {
+        let answer = ask_current(method, params.clone(), &[("Mcp-Method", method)]).await;
+        assert_eq!(answer.refusal(), (404, -32601), "{method} {params}");
+    }
+    for (params, said) in [(json!({"name": 5}), "'name'"), (json!({}), "'name'")] {
+        let answer = ask_current("tools/call", params, &[("Mcp-Method", "tools/call")]).await;
+        assert_eq!(answer.refusal(), (200, -32602));
+        assert!(answer.text.contains(said), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn parameters_without_room_for_what_a_client_says_of_itself_are_refused() {
+    let headers = |method| [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", method)];
+    for method in ["tools/list", "tools/call", "foo"] {
+        for params in ["[]", "7", "null", "{}", r#"{"name":"a","name":"b"}"#] {
+            let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+            let answer = send(&Table::with(0), Method::POST, &headers(method), &message).await;
+            assert_eq!(answer.refusal(), (400, -32602), "{method} {params}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_bare_discovery_learns_what_it_lacks() {
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "server/discover"}).to_string();
     let answer = send(&Table::with(0), Method::POST, &[], &message).await;

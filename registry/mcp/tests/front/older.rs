@@ -49,7 +49,9 @@ async fn results_are_as_bare_as_the_revision_wants_them() {
 #[tokio::test]
 async fn a_method_that_does_not_exist_is_an_error_and_not_a_missing_page() {
     for method in ["logging/setLevel", "resources/list", "prompts/get", "what/ever"] {
-        assert_eq!(ask_older(method, json!({})).await.refusal(), (200, -32601), "{method}");
+        for params in [json!({}), json!([]), json!({"name": 5})] {
+            assert_eq!(ask_older(method, params).await.refusal(), (200, -32601), "{method}");
+        }
     }
 }
 
