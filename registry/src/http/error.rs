@@ -34,6 +34,9 @@ pub(super) enum ApiError {
     /// The body says that it is no JSON.
     #[error("the body must be sent as Content-Type: application/json, got {}", quoted(.0))]
     UnsupportedMediaType(String),
+    /// The body is compressed.
+    #[error("the body must be sent as it is, without Content-Encoding, got {}", quoted(.0))]
+    EncodedBody(String),
     /// There is no such route.
     #[error("there is no route {}", quoted(.0))]
     RouteNotFound(String),
@@ -76,7 +79,9 @@ impl ApiError {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, Code::MalformedBody),
             Self::BodyTimedOut(_) => (StatusCode::REQUEST_TIMEOUT, Code::MalformedBody),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge),
-            Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::UnsupportedMediaType),
+            Self::UnsupportedMediaType(_) | Self::EncodedBody(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::UnsupportedMediaType)
+            }
             Self::RouteNotFound(_) => (StatusCode::NOT_FOUND, Code::RouteNotFound),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed),
             Self::TooManyWatches(_) => (StatusCode::TOO_MANY_REQUESTS, Code::Overloaded),

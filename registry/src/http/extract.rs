@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
@@ -54,9 +54,10 @@ impl FromRequestParts<Api> for Name {
     }
 }
 
-/// The bytes of a body that says of itself that it is JSON.
+/// The bytes of a body that does not say of itself that it is anything but JSON.
 pub(super) async fn bytes(request: Request, api: &Api) -> Result<Bytes, ApiError> {
     check_media_type(&request)?;
+    check_encoding(&request)?;
     collect(request.into_body(), api.max_document_bytes).await
 }
 
@@ -83,6 +84,16 @@ fn check_media_type(request: &Request) -> Result<(), ApiError> {
         Ok(())
     } else {
         Err(ApiError::UnsupportedMediaType(given))
+    }
+}
+
+/// A compressed body could become any size, so none is read; documents are small.
+fn check_encoding(request: &Request) -> Result<(), ApiError> {
+    let given = request.headers().get_all(CONTENT_ENCODING).iter();
+    let mut given = given.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase());
+    match given.find(|encoding| !encoding.is_empty() && encoding != "identity") {
+        Some(encoding) => Err(ApiError::EncodedBody(encoding)),
+        None => Ok(()),
     }
 }
 

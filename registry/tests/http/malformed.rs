@@ -153,6 +153,24 @@ async fn a_body_of_another_type_is_refused_and_one_of_no_type_is_read() {
 }
 
 #[tokio::test]
+async fn a_compressed_body_is_refused_by_its_encoding_and_not_taken_for_garbage() {
+    let registry = TestRegistry::start().await;
+    let send = async |target: &str, encoding: &str, body: Vec<u8>| {
+        let request = Request::post(target).header("content-type", "application/json");
+        registry.send(request.header("content-encoding", encoding).body(Body::from(body)).unwrap()).await
+    };
+    for target in ["/agents", "/heartbeat", "/mcp/tools/discover_services", "/mcp"] {
+        for encoding in ["gzip", "zstd", "identity, gzip"] {
+            let answer = send(target, encoding, vec![0x1f, 0x8b, 0x08, 0xff]).await;
+            let message = answer.error(415, "unsupported_media_type");
+            assert!(message.contains("Content-Encoding") && message.contains(encoding), "{message}");
+        }
+    }
+    let document = json!({"id": "a", "endpoint": "http://h:1/"}).to_string().into_bytes();
+    send("/agents", "Identity", document).await.ok();
+}
+
+#[tokio::test]
 async fn unknown_routes_methods_tools_and_agents_are_named() {
     let registry = TestRegistry::start().await;
     for target in ["/nothing", "/agents/", "/agents/a/b", "/mcp/tools"] {

@@ -54,7 +54,7 @@ pub(super) const BAD_BODY: &[Answer] = &[
     FOREIGN,
     error(408, "The body did not arrive in time."),
     error(413, "The body is larger than this registry accepts."),
-    error(415, "The body says that it is not JSON."),
+    error(415, "The body says that it is not JSON, or that it is compressed."),
 ];
 /// What can be wrong with the arguments of a tool.
 pub(super) const BAD_ARGUMENTS: &[Answer] = BAD_BODY;

@@ -37,7 +37,10 @@ const ANSWERS: &[&[Answer]] = &[&[
     Answer { content: MESSAGE, ..Answer::bare(404, "There is no such method.") },
     Answer { content: FAULT, ..Answer::bare(408, "The body did not arrive in time.") },
     Answer { content: FAULT, ..Answer::bare(413, "The body is larger than this registry accepts.") },
-    Answer { content: FAULT, ..Answer::bare(415, "The body says that it is not JSON.") },
+    Answer {
+        content: FAULT,
+        ..Answer::bare(415, "The body says that it is not JSON, or that it is compressed.")
+    },
 ]];
 const FAULT: &[(&str, Schema)] = &[(JSON, Components::output::<ErrorBody>)];
 
