@@ -283,6 +283,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_value_that_cannot_be_read_is_told_once() {
+        for query in
+            ["version_constraint=bad", "stability=bad", "label_selector=bad(", "limit=bad", "status=bad"]
+        {
+            let faults = AgentQuery::parse(query).unwrap_err();
+            assert_eq!(faults[0].message.matches("\"bad").count(), 1, "{}", faults[0]);
+        }
+    }
+
+    #[test]
     fn the_documents_queries_are_read_as_they_stand() {
         let query =
             AgentQuery::parse("namespace=production&capability_category=data_processing&status=healthy")

@@ -198,7 +198,9 @@ impl<'t> Parser<'t> {
             if self.take(")") {
                 return Ok(values);
             }
-            self.expect(',')?;
+            if !self.take(",") {
+                return Err(self.fault("expected ',' or ')'"));
+            }
         }
     }
 
@@ -300,6 +302,14 @@ mod tests {
             let fault = selector.parse::<Selector>().unwrap_err();
             assert_eq!(fault.position, position, "{selector}: {fault}");
             assert!(fault.to_string().starts_with("Invalid label selector"));
+        }
+    }
+
+    #[test]
+    fn a_list_that_does_not_end_lacks_its_bracket() {
+        for selector in ["a in (", "a in (b", "a notin (b c)"] {
+            let fault = selector.parse::<Selector>().unwrap_err();
+            assert_eq!(fault.problem, "expected ',' or ')'", "{selector}");
         }
     }
 

@@ -63,6 +63,7 @@ async fn every_filter_of_agents_filters() {
         ("version_constraint=1.0.0", "quiet text-1"),
         ("version_constraint=%3E%3D1.5.0-alpha,%3C2", "text-1"),
         ("label_selector=env%20in%20(prod,staging),tier", "weather-1 weather-2"),
+        ("label_selector=env+in+(prod,staging),tier", "weather-1 weather-2"),
         ("label_selector=!env", "quiet"),
         ("label_selector=env!=prod", "quiet text-1"),
     ] {

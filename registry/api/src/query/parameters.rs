@@ -50,9 +50,7 @@ impl Parameters {
 
     pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, names: &[&'static str]) -> Option<T> {
         let text = self.text(names)?;
-        text.parse()
-            .map_err(|fault: T::Err| self.fault(names[0], format!("{fault}, got {}", quoted(&text))))
-            .ok()
+        text.parse().map_err(|fault: T::Err| self.fault(names[0], with_value(&fault.to_string(), &text))).ok()
     }
 
     pub(super) fn statuses(&mut self, names: &[&'static str]) -> Option<Vec<Status>> {
@@ -105,6 +103,12 @@ impl Parameters {
         }
         if self.faults.is_empty() { Ok(value) } else { Err(self.faults) }
     }
+}
+
+/// Says what the value was, unless the fault says so itself.
+fn with_value(fault: &str, text: &str) -> String {
+    let value = quoted(text);
+    if fault.contains(&value) { fault.to_owned() } else { format!("{fault}, got {value}") }
 }
 
 // === writing ===
