@@ -222,13 +222,16 @@ async fn other_methods_sites_and_types_are_refused() {
 async fn a_batch_is_answered_with_a_list_which_the_description_allows() {
     let registry = TestRegistry::start().await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
-    let answer = registry.post("/mcp", &json!([ping, ping])).await.ok();
-    assert_eq!(answer.as_array().unwrap().len(), 2);
+    let answer =
+        registry.post("/mcp", &json!([ping, {"jsonrpc": "2.0", "id": 0.5, "method": "ping"}])).await.ok();
+    assert_eq!((answer.as_array().unwrap().len(), &answer[1]["id"]), (2, &json!(0.5)));
     let document = registry.get("/openapi.json").await.ok();
     for path in ["/mcp", "/mcp/"] {
         let answers = &document["paths"][path]["post"]["responses"];
         let either = &answers["200"]["content"]["application/json"]["schema"]["anyOf"];
         assert_eq!((&either[0], &either[1]["type"]), (&either[1]["items"], &json!("array")), "{path}");
         assert_eq!(either[0]["properties"]["jsonrpc"]["const"], "2.0");
+        // A client may number its requests as it likes, and gets the same number back.
+        assert_eq!(either[0]["properties"]["id"]["type"], json!(["string", "number", "null"]), "{path}");
     }
 }

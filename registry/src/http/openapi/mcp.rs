@@ -92,7 +92,7 @@ fn answer(_: &mut Components) -> Value {
         "type": "object",
         "properties": {
             "jsonrpc": {"const": "2.0"},
-            "id": {"type": ["string", "integer", "null"]},
+            "id": {"type": ["string", "number", "null"]},
             "result": {"type": "object"},
             "error": {
                 "type": "object",
