@@ -18,7 +18,7 @@ use crate::error::RegistryError;
 /// Most heartbeats of one batch: each is answered by itself, all answers are in memory at once, and the answer to an
 /// item that is not even a heartbeat is a hundred times as long as the item.
 pub(super) const MAX_BATCH: usize = 1_000;
-/// Heartbeats that are taken before others get their turn: a fraction of a millisecond.
+/// Heartbeats that are taken before others get their turn: about a millisecond of a debug build.
 const AT_ONCE: usize = 100;
 
 /// The answer to one heartbeat of a batch, at the place it had in the batch.
