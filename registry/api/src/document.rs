@@ -3,14 +3,10 @@
 //! Registration documents, manifests and configuration files all go through here, so that a person sees every fault
 //! at once. A reader says what a value must be; [`Fields`] says where it was.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use crate::error::Fault;
-
-/// Typo distance up to which another word is offered as the one that was meant.
-const NEAR_ENOUGH: usize = 3;
+pub use crate::wording::{cut, kind, nearest, quoted};
 
 /// Most faults and most unknown keys that are told of one document: a person mends no more at once, and an answer must
 /// not become many times as long as what was sent.
@@ -250,51 +246,6 @@ pub fn object(value: &Value) -> Result<Map<String, Value>, String> {
 /// None; the shape is that of the other readers.
 pub fn any(value: &Value) -> Result<Value, String> {
     Ok(value.clone())
-}
-
-/// The candidate that `word` was most likely meant to be.
-pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let length = word.chars().count();
-    let near = length.div_ceil(2).min(NEAR_ENOUGH);
-    let measured = |candidate: &'c str| {
-        let is_part = word.len() > 2 && candidate.contains(word);
-        // The lengths alone rule out most, and every word that is too long to be measured in reasonable time.
-        let may_be_near = candidate.chars().count().abs_diff(length) <= near;
-        let distance = (is_part || may_be_near).then(|| strsim::damerau_levenshtein(word, candidate))?;
-        (is_part || distance <= near).then_some((distance, candidate))
-    };
-    candidates.filter_map(measured).min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
-}
-
-/// What a JSON value is, in words.
-pub fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// A value from outside, quoted and cut to a length that fits into one line of an error.
-pub fn quoted(text: &str) -> String {
-    const SHOWN: usize = 80;
-    match text.char_indices().nth(SHOWN) {
-        Some((cut, _)) => format!("{:?}…", &text[..cut]),
-        None => format!("{text:?}"),
-    }
-}
-
-/// A name or a path from outside, whole unless it is longer than any of a document that is accepted.
-pub fn cut(text: &str) -> Cow<'_, str> {
-    /// In characters: the longest label key (317) and the names of the fields above it, with some room.
-    const SHOWN: usize = 400;
-    match text.char_indices().nth(SHOWN) {
-        Some((cut, _)) => format!("{}…", &text[..cut]).into(),
-        None => text.into(),
-    }
 }
 
 fn join(at: &str, key: &str) -> String {

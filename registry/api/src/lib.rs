@@ -24,6 +24,8 @@ pub mod label;
 
 pub mod document;
 
+pub mod wording;
+
 pub mod error;
 
 pub mod schema;

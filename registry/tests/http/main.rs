@@ -11,6 +11,7 @@ mod mcp;
 mod openapi;
 mod operations;
 mod origin;
+mod silence;
 mod trouble;
 mod watch;
 
