@@ -36,8 +36,10 @@ pub struct Unreadable {
     pub source: serde_json::Error,
 }
 
-/// Arrivals that have been read and wait for their seats: enough to keep all cores at work, and little memory.
-const WAITING: usize = 1_024;
+/// Arrivals that are handed over together, and such batches that wait: enough to keep all cores at work, and little
+/// memory.
+const BATCH: usize = 256;
+const WAITING: usize = 4;
 
 /// Reads what is stored on all cores, and hands over each arrival as it comes, in any order.
 pub fn read_all(
@@ -50,11 +52,12 @@ pub fn read_all(
     std::thread::scope(|scope| {
         for part in stored.chunks(stored.len().div_ceil(cores).max(1)) {
             let (sender, read) = (sender.clone(), &read);
+            let batches = part.chunks(BATCH).map(move |batch| batch.iter().map(read).collect::<Vec<_>>());
             // Whoever seats them takes all.
-            scope.spawn(move || part.iter().for_each(|stored| drop(sender.send(read(stored)))));
+            scope.spawn(move || batches.for_each(|batch| drop(sender.send(batch))));
         }
         drop(sender);
-        arrivals.iter().for_each(&mut seat);
+        arrivals.iter().flatten().for_each(&mut seat);
     });
 }
 

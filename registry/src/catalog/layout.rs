@@ -1,10 +1,8 @@
 //! Where the parts of a registration lie in its JSON, so that answers are put together from its bytes. Pure.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash as _, Hasher as _};
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The parts of a registration's JSON that answers need one by one.
 #[derive(Debug)]
@@ -65,15 +63,10 @@ impl Layout {
     pub fn of(document: &str, order: &[usize]) -> serde_json::Result<Self> {
         let parts = serde_json::from_str::<Parts<'_>>(document)?;
         let span = |part: &RawValue| Span::of(document, part.get());
-        let mut agent = DefaultHasher::new();
-        [parts.id, parts.name, parts.namespace, parts.endpoint, parts.labels, parts.weight]
-            .iter()
-            .for_each(|part| part.get().hash(&mut agent));
-        let part = |part: &RawValue| {
-            let mut hasher = agent.clone();
-            part.get().hash(&mut hasher);
-            Part { span: span(part), fingerprint: hasher.finish() }
-        };
+        let shown = [parts.id, parts.name, parts.namespace, parts.endpoint, parts.labels, parts.weight];
+        let add = |seed, part: &RawValue| xxh3_64_with_seed(part.get().as_bytes(), seed);
+        let agent = shown.into_iter().fold(0, add);
+        let part = |part: &RawValue| Part { span: span(part), fingerprint: add(agent, part) };
         Ok(Self {
             id: span(parts.id),
             name: span(parts.name),

@@ -1,8 +1,6 @@
 //! One agent in memory: its registration as stored, its thresholds, and what is heard from it.
 
-use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;
-use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +8,7 @@ use mesh_api::agent::Registration;
 use mesh_api::health::{AgentHealth, Reported, Status};
 use semver::Version;
 use serde::Deserialize;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::layout::Layout;
 use super::vitals::Vitals;
@@ -47,12 +46,11 @@ impl Record {
     ) -> serde_json::Result<Self> {
         let layout = Layout::of(&stored.document, &order(registration))?;
         let tail = tail(&stored)?;
-        let mut hasher = DefaultHasher::new();
-        (&stored.document, &tail).hash(&mut hasher);
+        let fingerprint = xxh3_64_with_seed(tail.as_bytes(), xxh3_64(stored.document.as_bytes()));
         Ok(Self {
             thresholds: types.thresholds(registration),
             health_interval: registration.health_interval,
-            fingerprint: hasher.finish(),
+            fingerprint,
             stored,
             vitals,
             layout,
