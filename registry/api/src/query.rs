@@ -353,6 +353,17 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_no_status_is_a_fault_and_not_every_status() {
+        for faulty in ["status=,", "status=%20,", "status=,&status="] {
+            assert!(
+                AgentQuery::parse(faulty).is_err() && CapabilityQuery::parse(faulty).is_err(),
+                "{faulty}"
+            );
+        }
+        assert_eq!(AgentQuery::parse("status="), Ok(AgentQuery::default()));
+    }
+
+    #[test]
     fn contradicting_repetitions_are_a_fault() {
         assert!(AgentQuery::parse("namespace=a&namespace=b").is_err());
         assert!(AgentQuery::parse("namespace=a&namespace=a").is_ok());

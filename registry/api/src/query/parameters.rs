@@ -54,8 +54,13 @@ impl Parameters {
     }
 
     pub(super) fn statuses(&mut self, names: &[&'static str]) -> Option<Vec<Status>> {
+        let is_given =
+            self.pairs.iter().any(|(name, value)| names.contains(&name.as_str()) && !value.is_empty());
         let words = self.words(names);
         if words.is_empty() {
+            if is_given {
+                self.fault(names[0], "is given without a status");
+            }
             return None;
         }
         let mut statuses = Vec::new();
