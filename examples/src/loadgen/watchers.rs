@@ -23,8 +23,10 @@ use super::wire::{Base, Connection, read};
 const OPENING: usize = 100;
 /// Time for a change to reach everybody.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Time to let buffers that were only needed for opening go, before memory is read.
+/// Time in which what was begun comes to its end: buffers that were only needed for opening, changes of health.
 const AT_REST: Duration = Duration::from_secs(2);
+/// How often a registry is asked whether it has come to rest.
+const RESTS: usize = 15;
 
 /// Who watches what.
 #[derive(Debug, Clone)]
@@ -86,13 +88,29 @@ impl Watching {
 
     /// What is watched, from now on: what is there already would be sent to each of them.
     async fn target(&self) -> anyhow::Result<Uri> {
-        let now = Connection::to(&self.base).fetch(&Uri::from_static("/agents?limit=1")).await?;
-        let now: Value = serde_json::from_slice(&now.body)?;
-        let revision = now["resource_version"].as_u64().context("an answer says which revision it shows")?;
+        let revision = self.revision_at_rest().await?;
         let mut query = Serializer::new(String::new());
         query.append_pair("watch", "true").append_pair("resource_version", &revision.to_string());
         query.append_pair("label_selector", &self.selector);
         Ok(format!("/agents?{}", query.finish()).parse()?)
+    }
+
+    /// The revision at which nothing happens any more: agents just heard are healthy a moment later, and who watches
+    /// from before that is no idle watcher.
+    async fn revision_at_rest(&self) -> anyhow::Result<u64> {
+        let mut connection = Connection::to(&self.base);
+        let mut last = None;
+        for _ in 0..RESTS {
+            let now = connection.fetch(&Uri::from_static("/agents?limit=1")).await?;
+            let now: Value = serde_json::from_slice(&now.body)?;
+            let revision =
+                now["resource_version"].as_u64().context("an answer says which revision it shows")?;
+            if last.replace(revision) == Some(revision) {
+                return Ok(revision);
+            }
+            tokio::time::sleep(AT_REST).await;
+        }
+        bail!("the registry does not come to rest: something still happens to its agents")
     }
 
     /// Opens all streams. Each watcher tells `seen` when it sees the change.
