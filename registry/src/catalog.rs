@@ -34,6 +34,7 @@ pub mod listed;
 pub mod matcher;
 pub mod numbering;
 pub mod order;
+pub mod outline;
 
 pub mod arrival;
 pub mod render;
@@ -130,8 +131,8 @@ impl Catalog {
                 Event::Snapshot(snapshot) => outcome = outcome.and(self.replace(snapshot, now)),
                 Event::Changed(Changed::Put(stored)) => outcome = outcome.and(self.put(stored, now)),
                 Event::Changed(Changed::Removed { id, revision }) => {
-                    let registration = self.get(&id).map(|seated| seated.record.registration());
-                    self.change(|known| known.remove(&id, registration.as_ref(), revision));
+                    let outline = self.get(&id).map(|seated| seated.record.outline());
+                    self.change(|known| known.remove(&id, outline.as_ref(), revision));
                 }
                 Event::Changed(Changed::SetAside { revision }) => {
                     while !self.write().announce(revision, NOTICED_AT_ONCE) {}
@@ -150,9 +151,7 @@ impl Catalog {
             Arrival::read(Arc::clone(stored), known, beat, &self.types, from)
         };
         arrival::read_all(&snapshot.agents, read, |arrival| match arrival {
-            Ok(Arrival { record, registration, status, .. }) => {
-                seats.put(record, &registration, None, status)
-            }
+            Ok(Arrival { record, outline, status, .. }) => seats.put(record, &outline, None, status),
             Err(fault) => outcome = Err(fault),
         });
         self.change(|known| known.replace(seats, snapshot.revision, now));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mesh_api::agent::Registration;
 use mesh_api::health::Status;
 
+use super::outline;
 use super::record::Record;
 use super::vitals::Vitals;
 use crate::health::{AgentTypes, Vantage};
@@ -16,9 +17,9 @@ use crate::store::change::{Beat, Stored};
 pub struct Arrival {
     /// The record it has become.
     pub record: Arc<Record>,
-    /// What its document says.
-    pub registration: Registration,
-    /// What the document said that it replaces.
+    /// The outline of its document.
+    pub outline: Registration,
+    /// The outline of the document that it replaces.
     pub known: Option<Registration>,
     /// Its status on arrival.
     pub status: Status,
@@ -76,7 +77,7 @@ impl Arrival {
     ) -> Result<Self, Unreadable> {
         let id = Arc::clone(&stored.id);
         let unreadable = |source| Unreadable { id: id.to_string(), source };
-        let replaced = known.map(Record::registration);
+        let replaced = known.map(Record::outline);
         let known = known.filter(|record| record.stored.incarnation == stored.incarnation);
         let vitals = match (known, beat.filter(|beat| beat.life == stored.incarnation)) {
             (Some(record), _) => {
@@ -88,9 +89,9 @@ impl Arrival {
             (None, Some(beat)) => Arc::new(Vitals::restored(*beat, from.now)),
             (None, None) => Arc::new(Vitals::unheard(from.now)),
         };
-        let registration = stored.registration().map_err(unreadable)?;
-        let record = Record::new(stored, &registration, types, vitals).map_err(unreadable)?;
+        let outline = outline::read(&stored.document).map_err(unreadable)?;
+        let record = Record::new(stored, &outline, types, vitals).map_err(unreadable)?;
         let status = record.derived_status(from);
-        Ok(Self { record: Arc::new(record), registration, known: replaced, status })
+        Ok(Self { record: Arc::new(record), outline, known: replaced, status })
     }
 }

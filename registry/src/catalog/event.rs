@@ -31,7 +31,7 @@ pub struct View {
     /// The last one is what is shown.
     listed: Listed,
     /// What filters ask; read when the first one does.
-    registration: OnceLock<Box<Registration>>,
+    outline: OnceLock<Box<Registration>>,
 }
 
 /// What a change is to one watcher.
@@ -55,7 +55,7 @@ impl Event {
 
     /// What it is to a watcher that sees what `sees` says; `None` when it is nothing.
     pub fn verb(&self, sees: impl Fn(&Registration, Status) -> bool) -> Option<Verb> {
-        let fits = |view: &View, status| sees(view.registration(), status);
+        let fits = |view: &View, status| sees(view.outline(), status);
         let was_told = self.before.as_ref().is_some_and(|view| fits(view, view.listed.first()));
         let is_there = self.after.as_ref().is_some_and(|view| fits(view, view.listed.last()));
         // Whoever has listed the agent before it was told of it must be told that it is gone.
@@ -105,25 +105,12 @@ pub fn frame(verb: Verb, record: &Record, status: Status, revision: u64) -> Stri
 impl View {
     /// What a watcher can see, or has seen, of an agent under these statuses.
     pub fn new(record: Arc<Record>, listed: Listed) -> Self {
-        Self { record, listed, registration: OnceLock::new() }
+        Self { record, listed, outline: OnceLock::new() }
     }
 
-    fn registration(&self) -> &Registration {
-        self.registration.get_or_init(|| Box::new(without_ballast(self.record.registration())))
+    fn outline(&self) -> &Registration {
+        self.outline.get_or_init(|| Box::new(self.record.outline()))
     }
-}
-
-/// What no filter asks for need not be kept in memory beside the document.
-fn without_ballast(mut registration: Registration) -> Registration {
-    for capability in &mut registration.capabilities {
-        capability.input_schema = None;
-        capability.output_schema = None;
-    }
-    registration.config.clear();
-    registration.metadata.clear();
-    registration.annotations.clear();
-    registration.security_context = None;
-    registration
 }
 
 // === impl Verb ===

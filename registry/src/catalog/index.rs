@@ -83,22 +83,22 @@ pub type Keyed = HashMap<String, Posting>;
 
 impl Index {
     /// Lists an agent that sits at `seat` and has the rows `rows`.
-    pub fn add(&mut self, seat: u32, rows: Range<u32>, registration: &Registration, status: Status) {
-        self.agents.whole.add(seat..seat + 1, registration);
-        self.agents.names.add(&registration.name, seat);
-        self.rows.whole.add(rows.clone(), registration);
-        for (row, capability) in rows.clone().zip(capabilities(registration)) {
+    pub fn add(&mut self, seat: u32, rows: Range<u32>, outline: &Registration, status: Status) {
+        self.agents.whole.add(seat..seat + 1, outline);
+        self.agents.names.add(&outline.name, seat);
+        self.rows.whole.add(rows.clone(), outline);
+        for (row, capability) in rows.clone().zip(capabilities(outline)) {
             self.rows.add(row, capability);
         }
         self.set_status(seat, rows, None, Some(status));
     }
 
     /// Takes an agent out that was added with the same words.
-    pub fn remove(&mut self, seat: u32, rows: Range<u32>, registration: &Registration, status: Status) {
-        self.agents.whole.remove(seat..seat + 1, registration);
-        self.agents.names.remove(&registration.name, seat);
-        self.rows.whole.remove(rows.clone(), registration);
-        for (row, capability) in rows.clone().zip(capabilities(registration)) {
+    pub fn remove(&mut self, seat: u32, rows: Range<u32>, outline: &Registration, status: Status) {
+        self.agents.whole.remove(seat..seat + 1, outline);
+        self.agents.names.remove(&outline.name, seat);
+        self.rows.whole.remove(rows.clone(), outline);
+        for (row, capability) in rows.clone().zip(capabilities(outline)) {
             self.rows.remove(row, capability);
         }
         self.set_status(seat, rows, Some(status), None);
@@ -118,42 +118,42 @@ impl Index {
 }
 
 /// The capabilities of an agent in the order of its rows.
-fn capabilities(registration: &Registration) -> impl Iterator<Item = &Capability> {
-    record::order(registration).into_iter().filter_map(|i| registration.capabilities.get(i))
+fn capabilities(outline: &Registration) -> impl Iterator<Item = &Capability> {
+    record::order(outline).into_iter().filter_map(|i| outline.capabilities.get(i))
 }
 
 // === impl Whole ===
 
 impl Whole {
-    fn add(&mut self, members: Range<u32>, registration: &Registration) {
+    fn add(&mut self, members: Range<u32>, outline: &Registration) {
+        // Lists of nobody are not kept.
+        if members.is_empty() {
+            return;
+        }
         self.all.insert_range(members.clone());
-        for member in members {
-            enlist(&mut self.namespaces, &registration.namespace, member);
-            enlist(&mut self.types, &registration.agent_type, member);
-            for (label, value) in &registration.labels {
-                if !self.labels.contains_key(label) {
-                    self.labels.insert(label.clone(), Label::default());
-                }
-                if let Some(label) = self.labels.get_mut(label) {
-                    label.all.insert(member);
-                    enlist(&mut label.values, value, member);
-                }
+        enlist(&mut self.namespaces, &outline.namespace, members.clone());
+        enlist(&mut self.types, &outline.agent_type, members.clone());
+        for (label, value) in &outline.labels {
+            if !self.labels.contains_key(label) {
+                self.labels.insert(label.clone(), Label::default());
+            }
+            if let Some(label) = self.labels.get_mut(label) {
+                label.all.insert_range(members.clone());
+                enlist(&mut label.values, value, members.clone());
             }
         }
     }
 
-    fn remove(&mut self, members: Range<u32>, registration: &Registration) {
+    fn remove(&mut self, members: Range<u32>, outline: &Registration) {
         self.all.remove_range(members.clone());
-        for member in members {
-            strike(&mut self.namespaces, &registration.namespace, member);
-            strike(&mut self.types, &registration.agent_type, member);
-            for (label, value) in &registration.labels {
-                if let Some(known) = self.labels.get_mut(label) {
-                    known.all.remove(member);
-                    strike(&mut known.values, value, member);
-                    if known.all.is_empty() {
-                        self.labels.remove(label);
-                    }
+        strike(&mut self.namespaces, &outline.namespace, members.clone());
+        strike(&mut self.types, &outline.agent_type, members.clone());
+        for (label, value) in &outline.labels {
+            if let Some(known) = self.labels.get_mut(label) {
+                known.all.remove_range(members.clone());
+                strike(&mut known.values, value, members.clone());
+                if known.all.is_empty() {
+                    self.labels.remove(label);
                 }
             }
         }
@@ -166,16 +166,16 @@ impl Whole {
 }
 
 /// Copies the key only when it is new.
-fn enlist(lists: &mut Keyed, key: &str, member: u32) {
+fn enlist(lists: &mut Keyed, key: &str, members: Range<u32>) {
     match lists.get_mut(key) {
-        Some(list) => list.insert(member),
-        None => drop(lists.insert(key.to_owned(), Posting::One(member))),
+        Some(list) => list.insert_range(members),
+        None => drop(lists.insert(key.to_owned(), Posting::from(members))),
     }
 }
 
-fn strike(lists: &mut Keyed, key: &str, member: u32) {
+fn strike(lists: &mut Keyed, key: &str, members: Range<u32>) {
     if let Some(list) = lists.get_mut(key) {
-        list.remove(member);
+        list.remove_range(members);
         if list.is_empty() {
             lists.remove(key);
         }

@@ -66,18 +66,18 @@ impl Known {
 
     /// An agent has registered, or changed its registration.
     pub fn put(&mut self, arrival: Arrival) {
-        let Arrival { record, registration, known, status } = arrival;
+        let Arrival { record, outline, known, status } = arrival;
         self.revision = record.stored.revision;
         let before = self.seats.get(record.id()).map(Seated::view);
         let after = View::new(Arc::clone(&record), Listed::only(status));
-        self.seats.put(record, &registration, known.as_ref(), status);
+        self.seats.put(record, &outline, known.as_ref(), status);
         self.history.push(vec![Event::new(self.revision, before, Some(after))]);
     }
 
-    /// An agent is gone, whose document said `registration`.
-    pub fn remove(&mut self, id: &str, registration: Option<&Registration>, revision: u64) {
+    /// An agent is gone, whose outline was `outline`.
+    pub fn remove(&mut self, id: &str, outline: Option<&Registration>, revision: u64) {
         self.revision = revision;
-        if let Some(seated) = registration.and_then(|registration| self.seats.remove(id, registration)) {
+        if let Some(seated) = outline.and_then(|outline| self.seats.remove(id, outline)) {
             self.history.push(vec![Event::new(revision, Some(seated.view()), None)]);
         }
     }

@@ -3,6 +3,8 @@
 //! Most values of a large fleet are either shared by many (a namespace) or had by one (a pod's name), so a list of
 //! one costs no bitmap.
 
+use std::ops::Range;
+
 use roaring::RoaringBitmap;
 
 /// Numbers that share something.
@@ -15,6 +17,14 @@ pub enum Posting {
     One(u32),
     /// Several. Boxed, so that the others stay small.
     Many(Box<RoaringBitmap>),
+}
+
+impl From<Range<u32>> for Posting {
+    fn from(numbers: Range<u32>) -> Self {
+        let mut this = Self::None;
+        this.insert_range(numbers);
+        this
+    }
 }
 
 impl Posting {
@@ -42,6 +52,20 @@ impl Posting {
         }
     }
 
+    /// Adds numbers that lie side by side.
+    pub fn insert_range(&mut self, numbers: Range<u32>) {
+        match self {
+            _ if numbers.len() == 1 => self.insert(numbers.start),
+            Self::Many(many) => drop(many.insert_range(numbers)),
+            few => {
+                let mut all = few.to_bitmap();
+                all.insert_range(numbers);
+                *few = Self::Many(Box::new(all));
+                few.shrink();
+            }
+        }
+    }
+
     /// Takes a number away.
     pub fn remove(&mut self, number: u32) {
         match self {
@@ -50,10 +74,29 @@ impl Posting {
             Self::One(_) => {}
             Self::Many(many) => {
                 many.remove(number);
-                if many.len() == 1 {
-                    *self = many.min().map_or(Self::None, Self::One);
-                }
+                self.shrink();
             }
+        }
+    }
+
+    /// Takes numbers away that lie side by side.
+    pub fn remove_range(&mut self, numbers: Range<u32>) {
+        match self {
+            Self::None => {}
+            Self::One(one) if numbers.contains(one) => *self = Self::None,
+            Self::One(_) => {}
+            Self::Many(many) => {
+                many.remove_range(numbers);
+                self.shrink();
+            }
+        }
+    }
+
+    fn shrink(&mut self) {
+        if let Self::Many(many) = self
+            && many.len() < 2
+        {
+            *self = many.min().map_or(Self::None, Self::One);
         }
     }
 
@@ -109,17 +152,21 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_set(
-            steps in prop::collection::vec((any::<bool>(), 0u32..6), 0..40), others in prop::collection::btree_set(0u32..8, 0..8)
+            steps in prop::collection::vec((any::<bool>(), 0u32..6, 0u32..4), 0..40), others in prop::collection::btree_set(0u32..8, 0..8)
         ) {
             let (mut posting, mut set) = (Posting::default(), BTreeSet::new());
-            for (is_insert, number) in steps {
-                if is_insert {
-                    posting.insert(number);
-                    set.insert(number);
-                } else {
-                    posting.remove(number);
-                    set.remove(&number);
+            for (is_insert, number, more) in steps {
+                let numbers = number..number + more;
+                match (is_insert, more) {
+                    (true, 0) => posting.insert(number),
+                    (true, _) => posting.insert_range(numbers.clone()),
+                    (false, 0) => posting.remove(number),
+                    (false, _) => posting.remove_range(numbers.clone()),
                 }
+                for number in numbers.start..numbers.end.max(number + 1) {
+                    if is_insert { set.insert(number) } else { set.remove(&number) };
+                }
+                prop_assert_eq!(matches!(posting, Posting::Many(_)), set.len() > 1);
             }
             prop_assert_eq!((posting.len(), posting.is_empty()), (set.len() as u64, set.is_empty()));
             prop_assert!(posting.to_bitmap().iter().eq(set.iter().copied()));

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::layout::Layout;
+use super::outline;
 use super::vitals::Vitals;
 use crate::health::{AgentTypes, Thresholds, Vantage};
 use crate::store::change::Stored;
@@ -34,22 +35,22 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of what is stored, which reads as `registration`.
+    /// The record of what is stored, whose outline is `outline`.
     ///
     /// # Errors
     /// When the document is none of ours.
     pub fn new(
         stored: Arc<Stored>,
-        registration: &Registration,
+        outline: &Registration,
         types: &AgentTypes,
         vitals: Arc<Vitals>,
     ) -> serde_json::Result<Self> {
-        let layout = Layout::of(&stored.document, &order(registration))?;
+        let layout = Layout::of(&stored.document, &order(outline))?;
         let tail = tail(&stored)?;
         let fingerprint = xxh3_64_with_seed(tail.as_bytes(), xxh3_64(stored.document.as_bytes()));
         Ok(Self {
-            thresholds: types.thresholds(registration),
-            health_interval: registration.health_interval,
+            thresholds: types.thresholds(outline),
+            health_interval: outline.health_interval,
             fingerprint,
             stored,
             vitals,
@@ -63,11 +64,11 @@ impl Record {
         &self.stored.id
     }
 
-    /// What the agent said when it registered.
-    pub fn registration(&self) -> Registration {
-        // INVARIANT: a record is only made of a document that has been read as a registration.
+    /// What can be asked of what the agent said when it registered.
+    pub fn outline(&self) -> Registration {
+        // INVARIANT: a record is only made of a document whose outline has been read.
         #[expect(clippy::expect_used, reason = "the record was made from this document")]
-        self.stored.registration().expect("a record's document is a registration")
+        outline::read(&self.stored.document).expect("a record's document has an outline")
     }
 
     /// Name and version of capability number `index`, in the order of answers.

@@ -109,12 +109,12 @@ impl Seats {
         self.at(seat).map(|seated| seated.rows.clone())
     }
 
-    /// Seats an agent, or replaces it at its seat; `registration` is what its document says, `known` what the document
-    /// of the agent said that it replaces.
+    /// Seats an agent, or replaces it at its seat; `outline` is that of its document, `known` that of the agent that it
+    /// replaces.
     pub fn put(
         &mut self,
         record: Arc<Record>,
-        registration: &Registration,
+        outline: &Registration,
         known: Option<&Registration>,
         status: Status,
     ) {
@@ -125,20 +125,20 @@ impl Seats {
             }
             None => self.take_seat(&record),
         };
-        let rows = self.numbering.take(registration.capabilities.len() as u32, seat);
-        self.index.add(seat, rows.clone(), registration, status);
+        let rows = self.numbering.take(outline.capabilities.len() as u32, seat);
+        self.index.add(seat, rows.clone(), outline, status);
         let (listed, is_silent) = (Listed::only(status), false);
         self.seated[seat as usize] = Some(Seated { record, status, listed, is_silent, rows });
         // Whoever is new is looked at by the next sweep.
         self.looks[seat as usize] = 0;
     }
 
-    /// Takes an agent out, whose document says `registration`.
-    pub fn remove(&mut self, id: &str, registration: &Registration) -> Option<Seated> {
+    /// Takes an agent out, whose outline is `outline`.
+    pub fn remove(&mut self, id: &str, outline: &Registration) -> Option<Seated> {
         let seat = self.order.remove(id)?;
         self.free.push(seat);
         self.looks[seat as usize] = NEVER;
-        self.vacate(seat, registration)
+        self.vacate(seat, outline)
     }
 
     /// Lists the agent at `seat` under another status. Returns whether watchers are to be told and have not been asked
@@ -204,10 +204,10 @@ impl Seats {
         seat
     }
 
-    fn vacate(&mut self, seat: u32, registration: &Registration) -> Option<Seated> {
+    fn vacate(&mut self, seat: u32, outline: &Registration) -> Option<Seated> {
         self.set_silent(seat, false);
         let seated = self.seated[seat as usize].take()?;
-        self.index.remove(seat, seated.rows.clone(), registration, seated.status);
+        self.index.remove(seat, seated.rows.clone(), outline, seated.status);
         self.numbering.give_back(seated.rows.clone());
         Some(seated)
     }

@@ -1,11 +1,13 @@
 //! The writer thread: takes orders, commits those that wait together as one group, then tells and answers.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::database::Database;
+use super::database::{self, Database};
 use super::{heartbeats, registrations};
 use crate::store::change::{Beats, Change, Changed, Snapshot};
 use crate::store::error::{CommitError, OpenError};
@@ -40,6 +42,8 @@ pub(super) enum Write {
 pub(super) struct Writer {
     database: Database,
     revision: u64,
+    /// What the opening has read, for the first follower; nothing any more when something has been written.
+    opened_with: Option<Snapshot>,
     followers: Followers,
 }
 
@@ -53,11 +57,19 @@ struct Group {
 // === impl Writer ===
 
 impl Writer {
-    /// Takes over an open database.
+    /// Takes over an open database, which is read and looked through for damage at the same time.
+    ///
+    /// # Errors
+    /// When it is damaged, or holds what is not ours.
     pub(super) fn new(database: Database) -> Result<Self, OpenError> {
-        let revision =
-            registrations::revision(&database.connection).map_err(|source| database.unreadable(source))?;
-        Ok(Self { database, revision, followers: Followers::default() })
+        let (snapshot, checked) = thread::scope(|scope| {
+            let check = scope.spawn(|| database::check(&database.path));
+            (snapshot(&database), check.join())
+        });
+        checked.unwrap_or_else(|panic| resume_unwind(panic))?;
+        let snapshot = snapshot?;
+        let revision = snapshot.revision;
+        Ok(Self { database, revision, opened_with: Some(snapshot), followers: Followers::default() })
     }
 
     /// Works until nobody can give orders any more.
@@ -77,16 +89,16 @@ impl Writer {
     }
 
     fn follow(&mut self) -> Result<Changes, OpenError> {
-        let snapshot = Snapshot {
-            revision: self.revision,
-            agents: registrations::all(&self.database)?,
-            beats: heartbeats::all(&self.database)?,
+        let snapshot = match self.opened_with.take() {
+            Some(snapshot) => snapshot,
+            None => snapshot(&self.database)?,
         };
         Ok(self.followers.add(snapshot))
     }
 
     /// Commits a group. Followers are told before the writers, who look for their change in the catalog next.
     fn write(&mut self, writes: Vec<(Write, Writing)>) {
+        self.opened_with = None;
         let (writes, writings): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
         match commit(&mut self.database.connection, writes, self.revision) {
             Ok(group) => {
@@ -104,6 +116,12 @@ impl Writer {
             }
         }
     }
+}
+
+fn snapshot(database: &Database) -> Result<Snapshot, OpenError> {
+    let revision =
+        registrations::revision(&database.connection).map_err(|source| database.unreadable(source))?;
+    Ok(Snapshot { revision, agents: registrations::all(database)?, beats: heartbeats::all(database)? })
 }
 
 /// Makes a group durable in one transaction. After an error nothing of it has happened.
