@@ -251,12 +251,20 @@ impl Catalog {
         Ok(Listing { rows, revision, is_warm })
     }
 
-    /// The answer that was given to the query `text`, if it would be the same now.
+    /// The answer to the query `text`, if it was given before and has the same rows now; the heartbeats that they show
+    /// are those of now.
     pub fn answered(&self, kind: Kind, text: &str, now: Instant) -> Option<Listing> {
         // The lock keeps the edition, the answer and the revision together.
         let known = self.read();
-        let rows = self.answers.get(kind, text, self.edition.load(Acquire))?;
-        Some(Listing { rows, revision: known.revision, is_warm: now >= known.warm_at })
+        let edition = self.edition.load(Acquire);
+        let kept = self.answers.get(kind, text, edition)?;
+        let (revision, is_warm) = (known.revision, now >= known.warm_at);
+        drop(known);
+        let rows = Arc::clone(&kept).refreshed();
+        if !Arc::ptr_eq(&kept, &rows) {
+            self.answers.keep(kind, text, edition, &rows);
+        }
+        Some(Listing { rows, revision, is_warm })
     }
 
     /// Follows the agents that `filter` sees: from behind revision `from` on, or with all of them to begin with, which
@@ -448,16 +456,22 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_agents_is_given_again_until_one_of_them_is_heard() {
+    fn a_list_of_agents_that_is_given_again_shows_the_heartbeats_of_now() {
         let (catalog, now) = fed(vec![put(stored("a", 1, 1)), put(stored("b", 2, 2))]);
         let query = AgentQuery { id: Some("a".to_owned()), ..AgentQuery::default() };
         ["a", "b"].iter().for_each(|id| beat(&catalog, id));
         catalog.list(Question::Agents(&query), "id=a", now).unwrap();
         beat(&catalog, "b");
-        assert!(catalog.answered(Kind::Agents, "id=a", now).is_some());
+        let kept = || catalog.answered(Kind::Agents, "id=a", now).unwrap();
+        let before = kept();
+        assert!(Arc::ptr_eq(&before.rows, &kept().rows), "what is heard of others is not its business");
         assert!(catalog.answered(Kind::Capabilities, "id=a", now).is_none());
         let heartbeat = json!({"agent_id": "a", "metadata": {"load": 1}});
         catalog.beat(Heartbeat::from_value(&heartbeat).unwrap(), Moment::now()).unwrap().unwrap();
-        assert!(catalog.answered(Kind::Agents, "id=a", now).is_none());
+        let after = kept();
+        assert!(Arc::ptr_eq(&after.rows, &kept().rows), "rendered once");
+        assert_ne!(before.etag(), after.etag());
+        let shown = String::from_utf8(after.bytes(Timestamp::UNIX_EPOCH).to_vec()).unwrap();
+        assert!(shown.contains(r#""metadata":{"load":1}"#), "{shown}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An answer is given again while nothing has changed that it shows; no time is involved. What all answers show, who is
 //! there and in which status, is a counter that is compared. When an agent was last heard, and what it said then, shows
-//! in lists of agents alone, and is compared for each agent in the list.
+//! in lists of agents alone: those are rendered anew when it has changed, and not looked for again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,12 +37,10 @@ impl Answers {
         Self { kept: Mutex::default(), capacity }
     }
 
-    /// The answer to `query`, if it was given at this edition of the catalog and would be the same now.
+    /// The answer to `query`, if it was given at this edition of the catalog.
     pub fn get(&self, kind: Kind, query: &str, edition: u64) -> Option<Arc<Rows>> {
         let kept = self.lock();
-        let rows = kept.rows[kind as usize].get(query).filter(|_| kept.edition == edition).cloned();
-        drop(kept);
-        rows.filter(|rows| rows.are_current())
+        kept.rows[kind as usize].get(query).filter(|_| kept.edition == edition).cloned()
     }
 
     /// Keeps an answer that was given at this edition. The answers of older editions go, and all go when there is no

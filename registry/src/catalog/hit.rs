@@ -21,7 +21,20 @@ pub struct Hit {
     pub score: Option<Score>,
 }
 
+/// Room for what is laid around the parts of a document, in bytes: names of fields, a status, a time, a score.
+const FRAME: usize = 256;
+
 impl Hit {
+    /// Room for it as it is answered, in bytes: seldom too little, so that a page is written without being moved.
+    pub fn room(&self) -> usize {
+        let Record { stored, layout, tail, .. } = &*self.record;
+        let parts = match self.capability {
+            None => stored.document.len() + tail.len(),
+            Some(index) => layout.row_bytes(index as usize),
+        };
+        FRAME + parts
+    }
+
     /// Writes it as it is answered.
     pub fn render(&self, out: &mut Vec<u8>) {
         match self.capability {

@@ -82,9 +82,20 @@ impl Layout {
                 .collect(),
         })
     }
+
+    /// How many bytes the parts have that the row of capability number `index` is made of.
+    pub fn row_bytes(&self, index: usize) -> usize {
+        let capability = self.capabilities.get(index).map_or(0, |part| part.span.size());
+        let agent = [self.id, self.name, self.namespace, self.endpoint, self.labels, self.weight];
+        capability + agent.into_iter().map(Span::size).sum::<usize>()
+    }
 }
 
 impl Span {
+    fn size(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
     /// Where `part` lies in `document`, of which it is a slice.
     fn of(document: &str, part: &str) -> Self {
         let start = part.as_ptr() as usize - document.as_ptr() as usize;

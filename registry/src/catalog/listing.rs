@@ -13,7 +13,7 @@ use super::hit::Hit;
 use super::page::Page;
 use super::query::Kind;
 use super::render;
-use super::vitals::{Showing, Vitals};
+use super::vitals::Showing;
 
 /// Most rows that are rendered at once, and so can be given again: a few MiB.
 const RENDERED_ROWS: usize = 4_096;
@@ -22,8 +22,6 @@ const PIECE_ROWS: usize = 256;
 /// An odd number with bits all over: multiplying by it spreads what differs in a few bits over all of them (the golden
 /// ratio, as in Fibonacci hashing).
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-/// Room for a row, in bytes, to begin with.
-const ROW_BYTES: usize = 1_024;
 
 /// The answer to a discovery query.
 #[derive(Debug, Clone)]
@@ -39,22 +37,17 @@ pub struct Listing {
 /// The rows of an answer. Whoever asks the same of the same catalog gets the same rows.
 #[derive(Debug)]
 pub struct Rows {
-    content: Content,
+    kind: Kind,
+    hits: Vec<Hit>,
     /// What showed of the agents when their rows were rendered, heartbeats for one; empty for rows that show nothing
     /// of the kind.
-    shown: Vec<(Arc<Vitals>, Showing)>,
-    count: usize,
+    shown: Vec<Showing>,
     total: usize,
     continue_token: Option<String>,
     /// Differs when the content does, but for clocks and revisions.
     fingerprint: u64,
-}
-
-/// The beginning of an answer up to its last row.
-#[derive(Debug)]
-enum Content {
-    Rendered(Bytes),
-    Hits(Kind, Vec<Hit>),
+    /// The beginning of the answer up to its last row, unless there are too many.
+    rendered: Option<Bytes>,
 }
 
 /// An answer as it is sent.
@@ -80,32 +73,31 @@ impl Rows {
     /// The rows of a page.
     pub(super) fn of(page: Page, kind: Kind) -> Self {
         let Page { hits, total, continue_token } = page;
-        let (count, total) = (hits.len(), usize::try_from(total).unwrap_or(usize::MAX));
+        Self::new(kind, hits, usize::try_from(total).unwrap_or(usize::MAX), continue_token)
+    }
+
+    fn new(kind: Kind, hits: Vec<Hit>, total: usize, continue_token: Option<String>) -> Self {
         let shown = match kind {
-            Kind::Agents => {
-                hits.iter().map(|hit| (Arc::clone(&hit.record.vitals), hit.record.vitals.showing())).collect()
-            }
+            Kind::Agents => hits.iter().map(|hit| hit.record.vitals.showing()).collect(),
             Kind::Capabilities => Vec::new(),
         };
         let fingerprint = fingerprint(&hits, &shown, total, continue_token.as_deref());
-        let content = match hits.len() {
-            ..=RENDERED_ROWS => Content::Rendered(rendered(begin(kind), &hits)),
-            _ => Content::Hits(kind, hits),
-        };
-        Self { content, shown, count, total, continue_token, fingerprint }
+        let rendered = (hits.len() <= RENDERED_ROWS).then(|| rendered(begin(kind), &hits));
+        Self { kind, hits, shown, total, continue_token, fingerprint, rendered }
+    }
+
+    /// These rows if all agents still show what they showed, else the same rows rendered anew.
+    pub fn refreshed(self: Arc<Self>) -> Arc<Self> {
+        let mut shown = self.hits.iter().zip(&self.shown);
+        if shown.all(|(hit, shown)| hit.record.vitals.showing() == *shown) {
+            return self;
+        }
+        Arc::new(Self::new(self.kind, self.hits.clone(), self.total, self.continue_token.clone()))
     }
 
     /// How large they are in bytes, if they have been rendered.
     pub fn rendered_bytes(&self) -> Option<usize> {
-        match &self.content {
-            Content::Rendered(bytes) => Some(bytes.len()),
-            Content::Hits(..) => None,
-        }
-    }
-
-    /// Whether all agents still show what they showed.
-    pub fn are_current(&self) -> bool {
-        self.shown.iter().all(|(vitals, shown)| vitals.showing() == *shown)
+        self.rendered.as_ref().map(Bytes::len)
     }
 }
 
@@ -117,7 +109,7 @@ fn begin(kind: Kind) -> &'static [u8] {
 }
 
 fn rendered(begin: &[u8], hits: &[Hit]) -> Bytes {
-    let mut out = Vec::with_capacity(begin.len() + hits.len() * ROW_BYTES);
+    let mut out = Vec::with_capacity(begin.len() + hits.iter().map(Hit::room).sum::<usize>());
     out.extend_from_slice(begin);
     for (i, hit) in hits.iter().enumerate() {
         if i > 0 {
@@ -129,12 +121,7 @@ fn rendered(begin: &[u8], hits: &[Hit]) -> Bytes {
 }
 
 /// Puts together what are fingerprints, or nearly so, already: a text is hashed once and not for every answer.
-fn fingerprint(
-    hits: &[Hit],
-    shown: &[(Arc<Vitals>, Showing)],
-    total: usize,
-    continue_token: Option<&str>,
-) -> u64 {
+fn fingerprint(hits: &[Hit], shown: &[Showing], total: usize, continue_token: Option<&str>) -> u64 {
     let mut hasher = DefaultHasher::new();
     (total, continue_token).hash(&mut hasher);
     let mut whole = hasher.finish();
@@ -145,7 +132,7 @@ fn fingerprint(
         add(part.map_or(record.fingerprint, |part| part.fingerprint));
         add((score << 8) | *status as u64);
     }
-    shown.iter().for_each(|(_, shown)| add(shown.said));
+    shown.iter().for_each(|shown| add(shown.said));
     whole
 }
 
@@ -161,9 +148,9 @@ impl Listing {
     /// The body of the answer, made at `now`.
     pub fn pieces(self, now: Timestamp) -> Pieces {
         let end = self.end(now);
-        match &self.rows.content {
-            Content::Rendered(rows) => Pieces::Two(rows.clone(), end),
-            Content::Hits(..) => Pieces::Many(Rendering { rows: self.rows, next: 0, end: Some(end) }),
+        match &self.rows.rendered {
+            Some(rows) => Pieces::Two(rows.clone(), end),
+            None => Pieces::Many(Rendering { rows: self.rows, next: 0, end: Some(end) }),
         }
     }
 
@@ -177,7 +164,7 @@ impl Listing {
 
     fn end(&self, now: Timestamp) -> Bytes {
         let info = PageInfo {
-            count: self.rows.count,
+            count: self.rows.hits.len(),
             total: self.rows.total,
             timestamp: now,
             resource_version: self.revision,
@@ -196,7 +183,7 @@ impl Iterator for Rendering {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        let Content::Hits(kind, hits) = &self.rows.content else { return self.end.take() };
+        let Rows { kind, hits, .. } = &*self.rows;
         if self.next >= hits.len() {
             return self.end.take();
         }
