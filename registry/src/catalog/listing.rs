@@ -13,7 +13,7 @@ use super::hit::Hit;
 use super::page::Page;
 use super::query::Kind;
 use super::render;
-use super::vitals::Showing;
+use super::vitals::{Showing, Vitals};
 
 /// Most rows that are rendered at once, and so can be given again: a few MiB.
 const RENDERED_ROWS: usize = 4_096;
@@ -41,7 +41,7 @@ pub struct Rows {
     hits: Vec<Hit>,
     /// What showed of the agents when their rows were rendered, heartbeats for one; empty for rows that show nothing
     /// of the kind.
-    shown: Vec<Showing>,
+    shown: Vec<(Arc<Vitals>, Showing)>,
     total: usize,
     continue_token: Option<String>,
     /// Differs when the content does, but for clocks and revisions.
@@ -78,7 +78,7 @@ impl Rows {
 
     fn new(kind: Kind, hits: Vec<Hit>, total: usize, continue_token: Option<String>) -> Self {
         let shown = match kind {
-            Kind::Agents => hits.iter().map(|hit| hit.record.vitals.showing()).collect(),
+            Kind::Agents => hits.iter().map(|hit| &hit.record.vitals).map(showing).collect(),
             Kind::Capabilities => Vec::new(),
         };
         let fingerprint = fingerprint(&hits, &shown, total, continue_token.as_deref());
@@ -88,8 +88,7 @@ impl Rows {
 
     /// These rows if all agents still show what they showed, else the same rows rendered anew.
     pub fn refreshed(self: Arc<Self>) -> Arc<Self> {
-        let mut shown = self.hits.iter().zip(&self.shown);
-        if shown.all(|(hit, shown)| hit.record.vitals.showing() == *shown) {
+        if self.shown.iter().all(|(vitals, shown)| vitals.showing() == *shown) {
             return self;
         }
         Arc::new(Self::new(self.kind, self.hits.clone(), self.total, self.continue_token.clone()))
@@ -99,6 +98,10 @@ impl Rows {
     pub fn rendered_bytes(&self) -> Option<usize> {
         self.rendered.as_ref().map(Bytes::len)
     }
+}
+
+fn showing(vitals: &Arc<Vitals>) -> (Arc<Vitals>, Showing) {
+    (Arc::clone(vitals), vitals.showing())
 }
 
 fn begin(kind: Kind) -> &'static [u8] {
@@ -121,7 +124,12 @@ fn rendered(begin: &[u8], hits: &[Hit]) -> Bytes {
 }
 
 /// Puts together what are fingerprints, or nearly so, already: a text is hashed once and not for every answer.
-fn fingerprint(hits: &[Hit], shown: &[Showing], total: usize, continue_token: Option<&str>) -> u64 {
+fn fingerprint(
+    hits: &[Hit],
+    shown: &[(Arc<Vitals>, Showing)],
+    total: usize,
+    continue_token: Option<&str>,
+) -> u64 {
     let mut hasher = DefaultHasher::new();
     (total, continue_token).hash(&mut hasher);
     let mut whole = hasher.finish();
@@ -132,7 +140,7 @@ fn fingerprint(hits: &[Hit], shown: &[Showing], total: usize, continue_token: Op
         add(part.map_or(record.fingerprint, |part| part.fingerprint));
         add((score << 8) | *status as u64);
     }
-    shown.iter().for_each(|shown| add(shown.said));
+    shown.iter().for_each(|(_, shown)| add(shown.said));
     whole
 }
 

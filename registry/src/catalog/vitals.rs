@@ -2,8 +2,6 @@
 //! while its registration changes. A heartbeat sets a few atomics; only metadata that differ from what was said
 //! before take a lock, and that of one agent alone.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash as _, Hasher as _};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +12,7 @@ use mesh_api::health::Reported;
 use mesh_api::heartbeat::Heartbeat;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::health::Signs;
 use crate::moment::Moment;
@@ -43,6 +42,9 @@ pub struct Vitals {
     reported: AtomicU8,
     is_unflushed: AtomicBool,
     said: Mutex<Option<Arc<Said>>>,
+    /// The fingerprint of what is said; 0 when nothing is. Beside the lock, because every answer that is given again
+    /// asks for it.
+    saying: AtomicU64,
 }
 
 /// What of the vitals shows in an agent's JSON.
@@ -60,8 +62,6 @@ pub struct Said {
     pub metadata: Map<String, Value>,
     /// The same as JSON.
     pub json: String,
-    /// Differs when the metadata differ.
-    pub fingerprint: u64,
 }
 
 impl Vitals {
@@ -83,6 +83,7 @@ impl Vitals {
             reported: AtomicU8::new(reported as u8),
             is_unflushed: AtomicBool::new(false),
             said: Mutex::new(None),
+            saying: AtomicU64::new(0),
         }
     }
 
@@ -121,9 +122,10 @@ impl Vitals {
         if json.len() > MAX_SAID {
             return Err(TooMuchSaid);
         }
-        let mut hasher = DefaultHasher::new();
-        json.hash(&mut hasher);
-        *said = Some(Arc::new(Said { metadata: all, json, fingerprint: hasher.finish() }));
+        let fingerprint = xxh3_64(json.as_bytes());
+        *said = Some(Arc::new(Said { metadata: all, json }));
+        // Released behind it: who sees the new fingerprint sees what it is of.
+        self.saying.store(fingerprint, Release);
         Ok(())
     }
 
@@ -136,8 +138,7 @@ impl Vitals {
 
     /// What of this shows in the agent's JSON: whether two moments are alike to a reader.
     pub fn showing(&self) -> Showing {
-        let said = self.lock().as_ref().map_or(0, |said| said.fingerprint);
-        Showing { last_heartbeat: self.last_heartbeat.load(Acquire), said }
+        Showing { last_heartbeat: self.last_heartbeat.load(Acquire), said: self.saying.load(Acquire) }
     }
 
     /// When the agent was last heard.
@@ -201,13 +202,14 @@ mod tests {
         let vitals = Vitals::unheard(Instant::now());
         let say = |metadata: Value| {
             vitals.beat(heartbeat(json!({"agent_id": "a", "metadata": metadata})), Moment::now()).unwrap();
-            vitals.said().unwrap()
+            (vitals.said().unwrap(), vitals.showing().said)
         };
         let first = say(json!({"load": 1, "memory": "2"}));
-        assert!(Arc::ptr_eq(&first, &say(json!({"load": 1}))));
+        let again = say(json!({"load": 1}));
+        assert!(Arc::ptr_eq(&first.0, &again.0) && first.1 == again.1);
         let second = say(json!({"load": 2}));
-        assert_eq!(second.json, r#"{"load":2,"memory":"2"}"#);
-        assert_ne!(first.fingerprint, second.fingerprint);
+        assert_eq!(second.0.json, r#"{"load":2,"memory":"2"}"#);
+        assert!(first.1 != second.1 && first.1 != 0);
     }
 
     #[test]
