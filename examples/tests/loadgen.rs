@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn filled(fleet: Fleet) -> Server {
     let program = Path::new(env!("CARGO_BIN_EXE_registry-under-load"));
-    let registry = Server::registry(program, "memory:").await.unwrap();
+    let registry = Server::registry(program, "memory:", &[]).await.unwrap();
     timeout(PATIENCE, fill(&registry.base, fleet, CONNECTIONS)).await.unwrap().unwrap();
     registry
 }

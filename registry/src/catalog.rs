@@ -34,7 +34,6 @@ pub mod listed;
 pub mod matcher;
 pub mod numbering;
 pub mod order;
-pub mod outline;
 
 pub mod arrival;
 pub mod render;
@@ -42,6 +41,7 @@ pub mod render;
 pub mod record;
 
 pub mod layout;
+pub mod outline;
 pub mod vitals;
 
 pub mod terms;
@@ -162,10 +162,13 @@ impl Catalog {
     fn put(&self, stored: Arc<Stored>, now: Instant) -> Result<(), Unreadable> {
         let (revision, known) = (stored.revision, self.get(&stored.id));
         let known = known.as_ref().map(|seated| &*seated.record);
-        let arrival = Arrival::read(stored, known, None, &self.types, self.expiry.vantage(now));
+        let from = self.expiry.vantage(now);
+        let arrival = Arrival::read(stored, known, None, &self.types, from);
         self.change(|known| {
             known.revision = revision;
-            arrival.map(|arrival| known.put(arrival))
+            // A heartbeat may have come since it was read.
+            arrival
+                .map(|arrival| known.put(Arrival { status: arrival.record.derived_status(from), ..arrival }))
         })
     }
 
@@ -184,16 +187,14 @@ impl Catalog {
     /// When its metadata are more than is kept.
     pub fn beat(&self, heartbeat: Heartbeat, now: Moment) -> Result<Option<Arc<Record>>, TooMuchSaid> {
         let from = self.expiry.vantage(now.instant);
-        let known = self.read();
-        let Some(seated) = known.seats.get(&heartbeat.agent_id) else { return Ok(None) };
-        let record = Arc::clone(&seated.record);
+        let Some(Seated { record, .. }) = self.get(&heartbeat.agent_id) else { return Ok(None) };
+        // Without the lock: what heartbeats say may be long.
         if record.vitals.beat(heartbeat, now)? {
             self.unflushed.push(Arc::clone(&record));
         }
-        // Compared under the lock: what is listed cannot change between the heartbeat and this look.
-        let has_news = record.derived_status(from) != seated.status || seated.is_silent();
-        drop(known);
-        if has_news {
+        let has_news =
+            |seated: &Seated| seated.record.derived_status(from) != seated.status || seated.is_silent();
+        if self.read().seats.get(record.id()).is_some_and(has_news) {
             self.notice(std::slice::from_ref(&record.stored.id), from);
         }
         Ok(Some(record))
@@ -260,11 +261,7 @@ impl Catalog {
         let kept = self.answers.get(kind, text, edition)?;
         let (revision, is_warm) = (known.revision, now >= known.warm_at);
         drop(known);
-        let rows = Arc::clone(&kept).refreshed();
-        if !Arc::ptr_eq(&kept, &rows) {
-            self.answers.keep(kind, text, edition, &rows);
-        }
-        Some(Listing { rows, revision, is_warm })
+        Some(Listing { rows: self.answers.refresh(kind, text, edition, kept), revision, is_warm })
     }
 
     /// Follows the agents that `filter` sees: from behind revision `from` on, or with all of them to begin with, which
@@ -317,6 +314,8 @@ mod tests {
     use super::*;
     use crate::store::change::{Beat, Beats};
 
+    const KEEPING: Keeping = Keeping { answers: 10, changes: 10, retention: Duration::from_secs(60) };
+
     fn stored(id: &str, revision: u64, incarnation: u64) -> Arc<Stored> {
         let registration = Registration::from_value(&json!({"id": id, "endpoint": "http://h:1/"})).unwrap().0;
         let time = Timestamp::UNIX_EPOCH;
@@ -341,8 +340,7 @@ mod tests {
 
     fn fed(events: Vec<Event>) -> (Catalog, Instant) {
         let now = Instant::now();
-        let keeping = Keeping { answers: 10, changes: 10, retention: Duration::from_secs(60) };
-        let catalog = Catalog::new(AgentTypes::default(), keeping, now);
+        let catalog = Catalog::new(AgentTypes::default(), KEEPING, now);
         catalog.apply(events, now).unwrap();
         (catalog, now)
     }
@@ -354,8 +352,21 @@ mod tests {
     }
 
     fn beat(catalog: &Catalog, id: &str) {
+        beat_at(catalog, id, Moment::now());
+    }
+
+    fn beat_at(catalog: &Catalog, id: &str, now: Moment) {
         let heartbeat = Heartbeat::from_value(&json!({"agent_id": id})).unwrap();
-        catalog.beat(heartbeat, Moment::now()).unwrap().unwrap();
+        catalog.beat(heartbeat, now).unwrap().unwrap();
+    }
+
+    /// A heartbeat of a later day.
+    fn beat_later(catalog: &Catalog, id: &str) {
+        beat_at(
+            catalog,
+            id,
+            Moment { wall: Timestamp::from_second(4_000_000_000).unwrap(), ..Moment::now() },
+        );
     }
 
     #[test]
@@ -471,7 +482,25 @@ mod tests {
         let after = kept();
         assert!(Arc::ptr_eq(&after.rows, &kept().rows), "rendered once");
         assert_ne!(before.etag(), after.etag());
-        let shown = String::from_utf8(after.bytes(Timestamp::UNIX_EPOCH).to_vec()).unwrap();
-        assert!(shown.contains(r#""metadata":{"load":1}"#), "{shown}");
+        let text =
+            |listing: Listing| String::from_utf8(listing.bytes(Timestamp::UNIX_EPOCH).to_vec()).unwrap();
+        assert!(text(after.clone()).contains(r#""metadata":{"load":1}"#));
+        beat_later(&catalog, "a");
+        let later = kept();
+        assert_eq!(later.etag(), after.etag(), "the time of a heartbeat alone is no news");
+        assert!(text(later).contains(r#""last_heartbeat":"2096-10-02T07:06:40Z""#));
+    }
+
+    #[test]
+    fn an_answer_that_is_brought_up_to_date_takes_no_room_from_others() {
+        let (catalog, now) = fed(vec![put(stored("a", 1, 1)), put(stored("b", 2, 2))]);
+        ["a", "b"].iter().for_each(|id| beat(&catalog, id));
+        let texts = (0..KEEPING.answers).map(|i| format!("id=a&{i}")).collect::<Vec<_>>();
+        let query = AgentQuery { id: Some("a".to_owned()), ..AgentQuery::default() };
+        for text in &texts {
+            catalog.list(Question::Agents(&query), text, now).unwrap();
+        }
+        beat_later(&catalog, "a");
+        assert!(texts.iter().all(|text| catalog.answered(Kind::Agents, text, now).is_some()));
     }
 }

@@ -75,11 +75,6 @@ impl Signs {
         }
     }
 
-    /// Whether it said that it went away: then its silence means nothing.
-    pub fn is_gone(&self) -> bool {
-        self.reported == Reported::Offline
-    }
-
     /// Whether the agent is silent for longer than it may be without being called degraded.
     pub fn are_late(&self, thresholds: &Thresholds, now: Instant) -> bool {
         now.saturating_duration_since(self.silent_since) > thresholds.timeout

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use mesh_api::agent::Registration;
-use mesh_api::health::Status;
 
 use crate::catalog::Catalog;
 use crate::catalog::progress::Abandoned;
@@ -114,7 +113,7 @@ enum Plan {
 
 /// An agent that had expired or gone offline begins a new life, even with the same document.
 fn plan(current: Option<&Seated>, registration: &Registration, document: &str, now: Moment) -> Plan {
-    let lives = |seated: &&Seated| !matches!(seated.status, Status::Expired | Status::Offline);
+    let lives = |seated: &&Seated| !seated.status.is_gone();
     let alive = current.filter(lives).map(|seated| &*seated.record.stored);
     if let Some(stored) = alive.filter(|stored| says_the_same(stored, registration, document)) {
         return Plan::Keep(stored.revision);

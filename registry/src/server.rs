@@ -22,8 +22,8 @@ use crate::store::error::OpenError;
 use crate::store::url::StoreUrl;
 use crate::sweeper::{Schedule, Sweeper};
 
-/// Time for which a client may take nothing of what is sent to it, such as a watcher that does not read: as long as a
-/// client has for sending.
+/// Time for which a client's connection may take nothing of what is sent to it, such as a watcher that does not read: as
+/// long as a client has for sending.
 const STALL: Duration = Duration::from_secs(10);
 
 /// A registry that is bound to its port and has its catalog.

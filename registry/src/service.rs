@@ -150,7 +150,7 @@ impl Registry {
     /// When its `continue` is not ours, or the revision that it asks for is not reached in time.
     pub async fn agents(&self, query: &AgentQuery, text: &str) -> Result<Listing, RegistryError> {
         self.wait_for(query.min_resource_version).await?;
-        self.catalog.list(Question::Agents(query), text, Instant::now()).map_err(invalid_query)
+        self.listing(Question::Agents(query), text)
     }
 
     /// The capabilities that a query asks for; `text` is the query as it was written.
@@ -159,7 +159,7 @@ impl Registry {
     /// When its `continue` is not ours, or the revision that it asks for is not reached in time.
     pub async fn capabilities(&self, query: &CapabilityQuery, text: &str) -> Result<Listing, RegistryError> {
         self.wait_for(query.min_resource_version).await?;
-        self.catalog.list(Question::Capabilities(query), text, Instant::now()).map_err(invalid_query)
+        self.listing(Question::Capabilities(query), text)
     }
 
     /// The answer to a query that was given before and would be given again.
@@ -191,7 +191,7 @@ impl Registry {
     pub fn agent(&self, id: &str) -> Result<Bytes, RegistryError> {
         let Seated { record, status, .. } = self.seated(id)?;
         let mut json = Vec::new();
-        Hit { record, status, capability: None, score: None }.render(&mut json);
+        Hit { record, status, capability: None, score: None }.render(None, &mut json);
         Ok(json.into())
     }
 
@@ -202,6 +202,13 @@ impl Registry {
     pub fn agent_health(&self, id: &str) -> Result<AgentHealth, RegistryError> {
         let Seated { record, status, .. } = self.seated(id)?;
         Ok(record.health(status, self.catalog.expiry.vantage(Instant::now())))
+    }
+
+    fn listing(&self, question: Question<'_>, text: &str) -> Result<Listing, RegistryError> {
+        match self.answered(question.kind(), text) {
+            Some(listing) => Ok(listing),
+            None => self.catalog.list(question, text, Instant::now()).map_err(invalid_query),
+        }
     }
 
     /// Waits until the catalog has reached a revision, if one is asked for.

@@ -66,7 +66,7 @@ pub(crate) async fn heartbeats(
 pub(crate) async fn cold_start(plan: &Plan, agents: usize) -> anyhow::Result<ColdStart> {
     let folder = TempDir::new()?;
     let store = store(&folder);
-    let stage = Stage::set(&plan.registry, &store, plan::fleet(agents, false)).await?;
+    let stage = Stage::set(&plan.registry, &store, &[], plan::fleet(agents, false)).await?;
     let per_second = stage.filled.per_second;
     stage.registry.kill().await?;
     let (mut times, mut resident) = (Vec::new(), 0);
@@ -83,7 +83,7 @@ pub(crate) async fn cold_start(plan: &Plan, agents: usize) -> anyhow::Result<Col
 pub(crate) async fn million(plan: &Plan, agents: usize) -> anyhow::Result<Million> {
     let folder = TempDir::new()?;
     let (store, fleet) = (store(&folder), plan::fleet(agents, false));
-    let stage = Stage::set(&plan.registry, &store, fleet).await?;
+    let stage = Stage::set(&plan.registry, &store, &[], fleet).await?;
     let (filled, _) = (stage.filled, stage.registry.kill().await?);
     let (registry, seconds) = start(plan, &store).await?;
     let start = ColdStart { seconds, resident: registry.process.resident()?, per_second: filled.per_second };
@@ -102,7 +102,7 @@ pub(crate) async fn million(plan: &Plan, agents: usize) -> anyhow::Result<Millio
 /// Opens idle streams at a small registry and lets one change reach them.
 pub(crate) async fn watchers(plan: &Plan) -> anyhow::Result<Watched> {
     let fleet = plan::fleet(WATCHED, false);
-    let stage = Stage::set(&plan.registry, "memory:", fleet).await?;
+    let stage = Stage::set(&plan.registry, "memory:", &[], fleet).await?;
     let (base, process) = (stage.registry.base.clone(), Some(stage.registry.process));
     let watching = Watching { base, watchers: plan.watchers, selector: "team".to_owned(), fleet, process };
     watching.measure().await.with_context(|| format!("{} watchers", plan.watchers))
@@ -120,7 +120,7 @@ fn store(folder: &TempDir) -> String {
 /// Starts a registry; returns it with the seconds until it was ready.
 async fn start(plan: &Plan, store: &str) -> anyhow::Result<(Server, f64)> {
     let began = Instant::now();
-    let registry = Server::registry(&plan.registry, store).await?;
+    let registry = Server::registry(&plan.registry, store, &[]).await?;
     ready(&registry.base).await?;
     Ok((registry, began.elapsed().as_secs_f64()))
 }

@@ -47,9 +47,14 @@ pub(crate) struct Filled {
 }
 
 impl Stage {
-    /// Starts a registry and fills it.
-    pub(crate) async fn set(program: &Path, store: &str, fleet: Fleet) -> anyhow::Result<Self> {
-        let registry = Server::registry(program, store).await?;
+    /// Starts a registry, with `more` on its command line, and fills it.
+    pub(crate) async fn set(
+        program: &Path,
+        store: &str,
+        more: &[&str],
+        fleet: Fleet,
+    ) -> anyhow::Result<Self> {
+        let registry = Server::registry(program, store, more).await?;
         ready(&registry.base).await?;
         let process = registry.process;
         let (empty, cpu) = (process.resident()?, process.cpu()?);

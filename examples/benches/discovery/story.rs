@@ -26,6 +26,7 @@ pub(crate) async fn tell(plan: &Plan) -> anyhow::Result<()> {
         others_at_work()?
     ));
     say(&format!("answers of at most {LIMIT} rows (`whole`: all); {}", costs::arriving()));
+    say("the same question comes again, so answers are given again, unless a table says otherwise");
     say("CPU: of the server for an answer, less the heartbeats' share as measured while the floor is asked");
     say(
         "targets: ratio at most 2 for exact, label and semver; p99 below 5 ms, fuzzy below 20 ms, at 100,000 agents\n",
@@ -34,6 +35,7 @@ pub(crate) async fn tell(plan: &Plan) -> anyhow::Result<()> {
         discovery(plan, agents).await?;
     }
     if let Some(&largest) = plan.sizes.last() {
+        forgetful(plan, largest).await?;
         distinct(plan, largest).await?;
     }
     if plan.is_whole {
@@ -49,7 +51,7 @@ pub(crate) async fn tell(plan: &Plan) -> anyhow::Result<()> {
 // === discovery ===
 
 async fn discovery(plan: &Plan, agents: usize) -> anyhow::Result<()> {
-    let stage = Stage::set(&plan.registry, "memory:", plan::fleet(agents, false)).await?;
+    let stage = Stage::set(&plan.registry, "memory:", &[], plan::fleet(agents, false)).await?;
     say(&format!("{agents} agents × {} capabilities, 200 names", stage.fleet.capabilities));
     classes(plan, &stage, &Class::PLAIN).await?;
     let upkeep = stage.upkeep()?;
@@ -62,8 +64,24 @@ async fn discovery(plan: &Plan, agents: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The query engine itself: every answer is looked for and rendered, as after a change of the fleet.
+async fn forgetful(plan: &Plan, agents: usize) -> anyhow::Result<()> {
+    let nothing_kept = ["--max-cache-size", "0"];
+    for is_distinct in [false, true] {
+        let stage =
+            Stage::set(&plan.registry, "memory:", &nothing_kept, plan::fleet(agents, is_distinct)).await?;
+        let names = if is_distinct { "each with a name of its own" } else { "200 names" };
+        let capabilities = stage.fleet.capabilities;
+        say(&format!("{agents} agents × {capabilities} capabilities, {names}, no answer is given again"));
+        let all = [Class::Exact, Class::Label, Class::Semver, Class::Fuzzy];
+        classes(plan, &stage, if is_distinct { &[Class::Exact, Class::Fuzzy] } else { &all }).await?;
+        say("");
+    }
+    Ok(())
+}
+
 async fn distinct(plan: &Plan, agents: usize) -> anyhow::Result<()> {
-    let stage = Stage::set(&plan.registry, "memory:", plan::fleet(agents, true)).await?;
+    let stage = Stage::set(&plan.registry, "memory:", &[], plan::fleet(agents, true)).await?;
     say(&format!("{agents} agents × {} capabilities, each with a name of its own", stage.fleet.capabilities));
     classes(plan, &stage, &[Class::Exact, Class::Fuzzy]).await?;
     say(&format!("  memory of an agent {:.0} bytes\n", stage.filled.memory_each));

@@ -13,7 +13,8 @@ use super::fleet::Fleet;
 use super::wire::{Base, Connection};
 use super::words;
 
-/// Most targets of a class. Enough that a server that remembered only its last answers would gain little.
+/// Most targets of a class. Fewer than a registry remembers answers: how much it gains by that shows beside one that is
+/// told to remember none.
 const TARGETS: usize = 200;
 /// Targets of answers that cost much: with every row each of them is a megabyte at 100,000 agents, which the floor holds
 /// in memory, and a fuzzy one may look at every name.

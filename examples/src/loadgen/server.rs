@@ -54,12 +54,12 @@ impl Server {
         Ok(Self { base, process, child })
     }
 
-    /// Starts a registry on a free port that keeps its agents in `store`.
+    /// Starts a registry on a free port that keeps its agents in `store`, with `more` on its command line.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub async fn registry(program: &Path, store: &str) -> anyhow::Result<Self> {
-        Self::start(program, &["--listen", "127.0.0.1:0", "--store", store]).await
+    pub async fn registry(program: &Path, store: &str, more: &[&str]) -> anyhow::Result<Self> {
+        Self::start(program, &[&["--listen", "127.0.0.1:0", "--store", store], more].concat()).await
     }
 
     /// Ends it without a warning and waits until it is gone.

@@ -90,6 +90,11 @@ impl Status {
             Self::Expired => "expired",
         }
     }
+
+    /// Whether an agent of this status has left or is given up: it comes back by beginning a new life.
+    pub const fn is_gone(self) -> bool {
+        matches!(self, Self::Offline | Self::Expired)
+    }
 }
 
 impl fmt::Display for Status {

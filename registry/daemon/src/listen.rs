@@ -24,6 +24,8 @@ use crate::target::EscapedTargets;
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// Time a client has for sending a request head; ends connections that send slowly on purpose.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Silence after which an HTTP/2 connection is asked whether it lives, so that streams of clients that are gone end.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Pause after a failed accept. The usual cause, too many open files, does not pass at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -117,7 +119,12 @@ async fn converse(connection: impl Future<Output = Result<(), BoxError>>, heard:
 fn http_server() -> Builder<TokioExecutor> {
     let mut server = Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
-    server.http2().timer(TokioTimer::new()).max_header_list_size(MAX_HEAD_BYTES as u32);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(HEAD_TIMEOUT);
     server
 }
 

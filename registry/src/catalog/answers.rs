@@ -5,6 +5,7 @@
 //! in lists of agents alone: those are rendered anew when it has changed, and not looked for again.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::listing::Rows;
@@ -12,9 +13,8 @@ use super::query::Kind;
 
 /// Longest query string that is remembered, in bytes.
 const MAX_QUERY: usize = 1_024;
-/// Most bytes of rows that are kept in all, and of one answer.
+/// Most bytes of rows that are kept in all.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
-const MAX_ANSWER: usize = MAX_BYTES / 8;
 
 /// Answers that were given already.
 #[derive(Debug)]
@@ -43,25 +43,47 @@ impl Answers {
         kept.rows[kind as usize].get(query).filter(|_| kept.edition == edition).cloned()
     }
 
+    /// The rows of an answer that is kept, as of now; kept so, too.
+    pub fn refresh(&self, kind: Kind, query: &str, edition: u64, kept: Arc<Rows>) -> Arc<Rows> {
+        let rows = Arc::clone(&kept).refreshed();
+        if !Arc::ptr_eq(&kept, &rows) {
+            self.keep(kind, query, edition, &rows);
+        }
+        rows
+    }
+
     /// Keeps an answer that was given at this edition. The answers of older editions go, and all go when there is no
     /// room: those that are asked for again are soon back.
     pub fn keep(&self, kind: Kind, query: &str, edition: u64, rows: &Arc<Rows>) {
-        let Some(bytes) = rows.rendered_bytes().filter(|_| query.len() <= MAX_QUERY) else { return };
+        let Some(bytes) = rows.keepable_bytes().filter(|_| query.len() <= MAX_QUERY) else { return };
         let mut kept = self.lock();
-        let count = kept.rows.iter().map(HashMap::len).sum::<usize>();
-        let is_full = count >= self.capacity || kept.bytes + bytes > MAX_BYTES;
-        if edition < kept.edition || bytes > MAX_ANSWER || self.capacity == 0 {
+        if edition < kept.edition || self.capacity == 0 {
             return;
         }
-        if edition > kept.edition || is_full {
-            *kept = Kept { edition, ..Kept::default() };
-        }
-        let replaced = kept.rows[kind as usize].insert(query.into(), Arc::clone(rows));
+        let replaced = kept.take(kind, query);
+        let is_full = kept.count() >= self.capacity || kept.bytes + bytes > MAX_BYTES;
+        let emptied = (edition > kept.edition || is_full)
+            .then(|| mem::replace(&mut *kept, Kept { edition, ..Kept::default() }));
+        kept.rows[kind as usize].insert(query.into(), Arc::clone(rows));
         kept.bytes += bytes;
-        kept.bytes -= replaced.and_then(|rows| rows.rendered_bytes()).unwrap_or_default();
+        drop(kept);
+        // Thousands of answers are freed when nobody waits for the lock any more.
+        drop((replaced, emptied));
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn count(&self) -> usize {
+        self.rows.iter().map(HashMap::len).sum()
+    }
+
+    fn take(&mut self, kind: Kind, query: &str) -> Option<Arc<Rows>> {
+        let taken = self.rows[kind as usize].remove(query)?;
+        self.bytes -= taken.keepable_bytes().unwrap_or_default();
+        Some(taken)
     }
 }

@@ -22,6 +22,7 @@ pub struct Event {
     after: Option<View>,
     /// As an ADDED, a MODIFIED and a DELETED.
     frames: [OnceLock<Arc<str>>; 3],
+    weight: usize,
 }
 
 /// What a watcher could see of an agent.
@@ -50,7 +51,9 @@ pub enum Verb {
 impl Event {
     /// An agent was like `before` and is like `after`.
     pub fn new(revision: u64, before: Option<View>, after: Option<View>) -> Self {
-        Self { revision, before, after, frames: Default::default() }
+        let views = [&before, &after].into_iter().flatten();
+        let weight = OVERHEAD + views.map(View::weight).sum::<usize>();
+        Self { revision, before, after, frames: Default::default(), weight }
     }
 
     /// What it is to a watcher that sees what `sees` says; `None` when it is nothing.
@@ -68,11 +71,10 @@ impl Event {
         }
     }
 
-    /// How much memory the event keeps from being freed, in bytes and roughly: the documents that it shows, as they
-    /// are and as they are sent.
+    /// How much memory the event keeps from being freed, in bytes and roughly: what it shows, as it is and as it is
+    /// sent.
     pub fn weight(&self) -> usize {
-        let views = [&self.before, &self.after].into_iter().flatten();
-        OVERHEAD + views.map(|view| 2 * view.record.stored.document.len()).sum::<usize>()
+        self.weight
     }
 
     /// The event as it is sent. What is gone from a watcher's sight is shown as it is now, or as it was last.
@@ -81,23 +83,32 @@ impl Event {
         let frame = self.frames[verb as usize].get_or_init(|| {
             view.map_or_else(
                 || "".into(),
-                |view| frame(verb, &view.record, view.listed.last(), self.revision).into(),
+                |view| changed(verb, &view.record, view.listed.last(), self.revision).into(),
             )
         });
         Arc::clone(frame)
     }
 }
 
-/// A server-sent event about one agent.
-pub fn frame(verb: Verb, record: &Record, status: Status, revision: u64) -> String {
-    let mut object = Vec::new();
-    render::agent(record, status, None, &mut object);
-    // A document is text, and so is all that is laid over it.
-    let object = String::from_utf8_lossy(&object);
-    let verb = verb.as_str();
+/// The server-sent event that an agent has changed.
+fn changed(verb: Verb, record: &Record, status: Status, revision: u64) -> String {
+    let (verb, object) = (verb.as_str(), object(record, status));
     format!(
         "event: {verb}\nid: {revision}\ndata: {{\"type\":\"{verb}\",\"object\":{object},\"resource_version\":{revision}}}\n\n"
     )
+}
+
+/// The server-sent event that an agent is there to begin with. Nobody can resume from it.
+pub fn listed(record: &Record, status: Status) -> String {
+    let (verb, object) = (Verb::Added.as_str(), object(record, status));
+    format!("event: {verb}\ndata: {{\"type\":\"{verb}\",\"object\":{object}}}\n\n")
+}
+
+fn object(record: &Record, status: Status) -> String {
+    let mut object = Vec::new();
+    render::agent(record, &record.vitals.showing(), status, None, &mut object);
+    // A document is text, and so is all that is laid over it.
+    String::from_utf8_lossy(&object).into_owned()
 }
 
 // === impl View ===
@@ -106,6 +117,12 @@ impl View {
     /// What a watcher can see, or has seen, of an agent under these statuses.
     pub fn new(record: Arc<Record>, listed: Listed) -> Self {
         Self { record, listed, outline: OnceLock::new() }
+    }
+
+    /// The document is there and sent, what heartbeats said is only sent.
+    fn weight(&self) -> usize {
+        let said = self.record.vitals.said().map_or(0, |said| said.json.len());
+        2 * self.record.stored.document.len() + said
     }
 
     fn outline(&self) -> &Registration {

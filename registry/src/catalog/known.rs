@@ -88,8 +88,7 @@ impl Known {
         let seat = self.seats.find(id)?;
         let Seated { record, status: before, .. } = self.seats.at(seat)?.clone();
         let (now, signs) = (record.derived_status(from), record.vitals.signs());
-        let is_gone = matches!(now, Status::Expired | Status::Offline);
-        self.seats.set_silent(seat, !is_gone && signs.are_late(&record.thresholds, from.now));
+        self.seats.set_silent(seat, !now.is_gone() && signs.are_late(&record.thresholds, from.now));
         let next = match now {
             // What comes next is their removal.
             Status::Expired | Status::Offline => signs.expires_at(&record.thresholds) + self.retention,

@@ -1,9 +1,10 @@
-//! The answer to a discovery query, as bytes: rows rendered at once when they are few, and a piece at a time when they
-//! are many, so that the largest answer costs no more memory than a small one.
+//! The answer to a discovery query, as bytes: rendered at once when it is small, when the first one needs the bytes, and
+//! a piece at a time when it is large, so that the largest answer costs no more memory than a small one.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -15,10 +16,10 @@ use super::query::Kind;
 use super::render;
 use super::vitals::{Showing, Vitals};
 
-/// Most rows that are rendered at once, and so can be given again: a few MiB.
-const RENDERED_ROWS: usize = 4_096;
-/// Rows in one piece of an answer that has more.
-const PIECE_ROWS: usize = 256;
+/// Most bytes that are rendered at once, and so can be given again.
+const MAX_AT_ONCE: usize = 8 * 1024 * 1024;
+/// Bytes in one piece of an answer that has more, but for its last row.
+const PIECE_BYTES: usize = 256 * 1024;
 /// An odd number with bits all over: multiplying by it spreads what differs in a few bits over all of them (the golden
 /// ratio, as in Fibonacci hashing).
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -39,15 +40,16 @@ pub struct Listing {
 pub struct Rows {
     kind: Kind,
     hits: Vec<Hit>,
-    /// What showed of the agents when their rows were rendered, heartbeats for one; empty for rows that show nothing
-    /// of the kind.
+    /// What the rows show of the agents' vitals, heartbeats for one; empty for rows that show nothing of the kind.
     shown: Vec<(Arc<Vitals>, Showing)>,
     total: usize,
     continue_token: Option<String>,
     /// Differs when the content does, but for clocks and revisions.
     fingerprint: u64,
-    /// The beginning of the answer up to its last row, unless there are too many.
-    rendered: Option<Bytes>,
+    /// About how many bytes they are.
+    room: usize,
+    /// The beginning of the answer up to its last row, once somebody has asked for it.
+    rendered: OnceLock<Bytes>,
 }
 
 /// An answer as it is sent.
@@ -82,21 +84,41 @@ impl Rows {
             Kind::Capabilities => Vec::new(),
         };
         let fingerprint = fingerprint(&hits, &shown, total, continue_token.as_deref());
-        let rendered = (hits.len() <= RENDERED_ROWS).then(|| rendered(begin(kind), &hits));
-        Self { kind, hits, shown, total, continue_token, fingerprint, rendered }
+        let room = hits.iter().zip(shown_by(&shown)).map(|(hit, shown)| hit.room(shown)).sum();
+        Self { kind, hits, shown, total, continue_token, fingerprint, room, rendered: OnceLock::new() }
     }
 
-    /// These rows if all agents still show what they showed, else the same rows rendered anew.
+    /// These rows if all agents still show what they showed, else the same rows as of now.
     pub fn refreshed(self: Arc<Self>) -> Arc<Self> {
-        if self.shown.iter().all(|(vitals, shown)| vitals.showing() == *shown) {
+        if self.shown.iter().all(|(vitals, shown)| vitals.shows(shown)) {
             return self;
         }
         Arc::new(Self::new(self.kind, self.hits.clone(), self.total, self.continue_token.clone()))
     }
 
-    /// How large they are in bytes, if they have been rendered.
-    pub fn rendered_bytes(&self) -> Option<usize> {
-        self.rendered.as_ref().map(Bytes::len)
+    /// About how many bytes they are, if that is little enough to be kept.
+    pub fn keepable_bytes(&self) -> Option<usize> {
+        (self.room <= MAX_AT_ONCE).then_some(self.room)
+    }
+
+    /// All of them up to the last, unless they are too large.
+    fn rendered(&self) -> Option<&Bytes> {
+        self.keepable_bytes()?;
+        Some(self.rendered.get_or_init(|| self.render(begin(self.kind), 0..self.hits.len())))
+    }
+
+    fn render(&self, begin: &[u8], range: Range<usize>) -> Bytes {
+        let rows = || self.hits.iter().zip(shown_by(&self.shown)).skip(range.start).take(range.len());
+        let room = rows().map(|(hit, shown)| hit.room(shown)).sum::<usize>();
+        let mut out = Vec::with_capacity(begin.len() + room);
+        out.extend_from_slice(begin);
+        for (i, (hit, shown)) in rows().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            hit.render(shown, &mut out);
+        }
+        out.into()
     }
 }
 
@@ -104,23 +126,16 @@ fn showing(vitals: &Arc<Vitals>) -> (Arc<Vitals>, Showing) {
     (Arc::clone(vitals), vitals.showing())
 }
 
+/// What each row shows of its agent's vitals; without an end.
+fn shown_by(shown: &[(Arc<Vitals>, Showing)]) -> impl Iterator<Item = Option<&Showing>> {
+    shown.iter().map(|(_, shown)| Some(shown)).chain(std::iter::repeat(None))
+}
+
 fn begin(kind: Kind) -> &'static [u8] {
     match kind {
         Kind::Agents => b"{\"agents\":[",
         Kind::Capabilities => b"{\"capabilities\":[",
     }
-}
-
-fn rendered(begin: &[u8], hits: &[Hit]) -> Bytes {
-    let mut out = Vec::with_capacity(begin.len() + hits.iter().map(Hit::room).sum::<usize>());
-    out.extend_from_slice(begin);
-    for (i, hit) in hits.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        hit.render(&mut out);
-    }
-    out.into()
 }
 
 /// Puts together what are fingerprints, or nearly so, already: a text is hashed once and not for every answer.
@@ -140,7 +155,7 @@ fn fingerprint(
         add(part.map_or(record.fingerprint, |part| part.fingerprint));
         add((score << 8) | *status as u64);
     }
-    shown.iter().for_each(|(_, shown)| add(shown.said));
+    shown.iter().for_each(|(_, shown)| add(shown.fingerprint()));
     whole
 }
 
@@ -156,7 +171,7 @@ impl Listing {
     /// The body of the answer, made at `now`.
     pub fn pieces(self, now: Timestamp) -> Pieces {
         let end = self.end(now);
-        match &self.rows.rendered {
+        match self.rows.rendered() {
             Some(rows) => Pieces::Two(rows.clone(), end),
             None => Pieces::Many(Rendering { rows: self.rows, next: 0, end: Some(end) }),
         }
@@ -166,7 +181,11 @@ impl Listing {
     pub fn bytes(self, now: Timestamp) -> Bytes {
         match self.pieces(now) {
             Pieces::Two(rows, end) => [rows, end].concat().into(),
-            Pieces::Many(rendering) => rendering.flatten().collect::<Vec<u8>>().into(),
+            Pieces::Many(rendering) => {
+                let mut whole = Vec::new();
+                rendering.for_each(|piece| whole.extend_from_slice(&piece));
+                whole.into()
+            }
         }
     }
 
@@ -191,13 +210,16 @@ impl Iterator for Rendering {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        let Rows { kind, hits, .. } = &*self.rows;
-        if self.next >= hits.len() {
-            return self.end.take();
+        let Rows { kind, hits, shown, .. } = &*self.rows;
+        let begin = if self.next == 0 { begin(*kind) } else { b"," };
+        let (start, mut bytes) = (self.next, 0);
+        for (hit, shown) in hits.iter().zip(shown_by(shown)).skip(start) {
+            if bytes >= PIECE_BYTES {
+                break;
+            }
+            bytes += hit.room(shown);
+            self.next += 1;
         }
-        let piece = self.next..hits.len().min(self.next + PIECE_ROWS);
-        let begin = if piece.start == 0 { begin(*kind) } else { b"," };
-        self.next = piece.end;
-        hits.get(piece).map(|piece| rendered(begin, piece))
+        if self.next == start { self.end.take() } else { Some(self.rows.render(begin, start..self.next)) }
     }
 }

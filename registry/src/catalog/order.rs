@@ -82,8 +82,9 @@ impl Order {
     }
 
     fn spread(&mut self) {
-        let step = u64::MAX / (self.seats.len() as u64 + 1);
-        let mut label = 0;
+        // Over the middle half, so that at both ends there is room again.
+        let step = u64::MAX / 2 / (self.seats.len() as u64 + 1);
+        let mut label = u64::MAX / 4;
         for seat in self.seats.values() {
             label += step;
             self.labels[*seat as usize] = label;
@@ -140,6 +141,21 @@ mod tests {
             assert!(is_in_order(&order));
             assert_eq!((order.label(0), order.label(1)), (first, last), "labels have not been spread");
         }
+    }
+
+    #[test]
+    fn after_labels_were_spread_ids_find_room_at_both_ends() {
+        let mut order = Order::default();
+        order.insert("b".into(), 0);
+        order.insert("m".into(), 1);
+        order.spread();
+        let (first, last) = (order.label(0), order.label(1));
+        for seat in 2..3_000 {
+            let id = if seat % 2 == 0 { format!("a{:04}", 9_999 - seat) } else { format!("z{seat:04}") };
+            order.insert(id.into(), seat);
+        }
+        assert!(is_in_order(&order));
+        assert_eq!((order.label(0), order.label(1)), (first, last), "labels have not been spread again");
     }
 
     #[test]

@@ -58,6 +58,14 @@ impl Question<'_> {
         }
     }
 
+    /// What is asked for.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Agents(_) => Kind::Agents,
+            Self::Capabilities(_) => Kind::Capabilities,
+        }
+    }
+
     /// Which part of the answer is wanted.
     pub fn paging(&self) -> &Paging {
         match self {

@@ -10,24 +10,24 @@ use serde_json::{Map, Value};
 use super::fuzzy::Score;
 use super::layout::Span;
 use super::record::Record;
-use super::vitals::Said;
+use super::vitals::{Said, Showing};
 
-/// Writes the agent as it is answered: the JSON of a [`mesh_api::agent::Agent`].
-pub fn agent(record: &Record, status: Status, score: Option<Score>, out: &mut Vec<u8>) {
+/// Writes the agent as it is answered, with what is shown of its vitals: the JSON of a [`mesh_api::agent::Agent`].
+pub fn agent(record: &Record, shown: &Showing, status: Status, score: Option<Score>, out: &mut Vec<u8>) {
     let document = &*record.stored.document;
     let metadata = record.layout.metadata;
-    match record.vitals.said() {
+    match &shown.said {
         None => out.extend_from_slice(open_end(document.as_bytes())),
         Some(said) => {
             out.extend_from_slice(metadata.before(document));
-            out.extend_from_slice(&overlaid(metadata.bytes(document), &said));
+            out.extend_from_slice(&overlaid(metadata.bytes(document), said));
             out.extend_from_slice(open_end(metadata.behind(document)));
         }
     }
     out.extend_from_slice(b",\"status\":\"");
     out.extend_from_slice(status.as_str().as_bytes());
     out.extend_from_slice(b"\",\"last_heartbeat\":");
-    match record.vitals.last_heartbeat() {
+    match shown.last_heartbeat() {
         // Writing to memory does not fail, here and below.
         Some(last) => drop(write!(out, "\"{last}\"")),
         None => out.extend_from_slice(b"null"),
@@ -151,7 +151,8 @@ mod tests {
         let registration = registration();
         let record = record(&registration);
         let score = Score::from_parts(5_432);
-        let agent: Agent = rendered(|out| agent(&record, Status::Pending, score, out));
+        let agent: Agent =
+            rendered(|out| agent(&record, &record.vitals.showing(), Status::Pending, score, out));
         let expected = Agent {
             registration: registration.clone(),
             status: Status::Pending,
@@ -171,7 +172,8 @@ mod tests {
         let record = record(&registration());
         let heartbeat = json!({"agent_id": "a", "metadata": {"load": 7, "new": "\"}"}});
         record.vitals.beat(Heartbeat::from_value(&heartbeat).unwrap(), Moment::now()).unwrap();
-        let agent: Agent = rendered(|out| agent(&record, Status::Healthy, None, out));
+        let agent: Agent =
+            rendered(|out| agent(&record, &record.vitals.showing(), Status::Healthy, None, out));
         let metadata = Value::Object(agent.registration.metadata);
         assert_eq!(metadata, json!({"load": 7, "kept": [1.5, null], "new": "\"}"}));
         assert_eq!((agent.last_heartbeat, agent.score), (record.vitals.last_heartbeat(), None));

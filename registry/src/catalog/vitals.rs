@@ -47,12 +47,12 @@ pub struct Vitals {
     saying: AtomicU64,
 }
 
-/// What of the vitals shows in an agent's JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What of the vitals shows in an agent's JSON, at one moment.
+#[derive(Debug, Clone)]
 pub struct Showing {
     last_heartbeat: i64,
-    /// The fingerprint of the metadata that heartbeats brought; 0 when there are none.
-    pub said: u64,
+    /// The metadata that heartbeats brought, if any did.
+    pub said: Option<Arc<Said>>,
 }
 
 /// The metadata that heartbeats brought.
@@ -62,6 +62,8 @@ pub struct Said {
     pub metadata: Map<String, Value>,
     /// The same as JSON.
     pub json: String,
+    /// Differs when the metadata differ; never 0.
+    pub fingerprint: u64,
 }
 
 impl Vitals {
@@ -122,9 +124,8 @@ impl Vitals {
         if json.len() > MAX_SAID {
             return Err(TooMuchSaid);
         }
-        let fingerprint = xxh3_64(json.as_bytes());
-        *said = Some(Arc::new(Said { metadata: all, json }));
-        // Released behind it: who sees the new fingerprint sees what it is of.
+        let fingerprint = xxh3_64(json.as_bytes()).max(1);
+        *said = Some(Arc::new(Said { metadata: all, json, fingerprint }));
         self.saying.store(fingerprint, Release);
         Ok(())
     }
@@ -136,20 +137,26 @@ impl Vitals {
         Signs { heard, silent_since, reported: self.reported() }
     }
 
-    /// What of this shows in the agent's JSON: whether two moments are alike to a reader.
+    /// What of this shows in the agent's JSON.
     pub fn showing(&self) -> Showing {
-        Showing { last_heartbeat: self.last_heartbeat.load(Acquire), said: self.saying.load(Acquire) }
+        let last_heartbeat = self.last_heartbeat.load(Acquire);
+        Showing { last_heartbeat, said: self.said() }
+    }
+
+    /// Whether this is still what shows.
+    pub fn shows(&self, shown: &Showing) -> bool {
+        self.last_heartbeat.load(Acquire) == shown.last_heartbeat
+            && self.saying.load(Acquire) == shown.fingerprint()
     }
 
     /// When the agent was last heard.
     pub fn last_heartbeat(&self) -> Option<Timestamp> {
-        let last = self.last_heartbeat.load(Acquire);
-        (last != NEVER).then(|| Timestamp::from_millisecond(last).ok()).flatten()
+        moment(self.last_heartbeat.load(Acquire))
     }
 
-    /// The metadata that heartbeats brought, if any did.
+    /// The metadata that heartbeats brought, if any did. Most agents bring none, and cost no lock.
     pub fn said(&self) -> Option<Arc<Said>> {
-        self.lock().clone()
+        (self.saying.load(Acquire) != 0).then(|| self.lock().clone()).flatten()
     }
 
     /// What the store has not been told yet; `life` is the agent's incarnation.
@@ -171,6 +178,25 @@ impl Vitals {
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Said>>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time that a number of milliseconds stands for.
+fn moment(last_heartbeat: i64) -> Option<Timestamp> {
+    (last_heartbeat != NEVER).then(|| Timestamp::from_millisecond(last_heartbeat).ok()).flatten()
+}
+
+// === impl Showing ===
+
+impl Showing {
+    /// When the agent was last heard.
+    pub fn last_heartbeat(&self) -> Option<Timestamp> {
+        moment(self.last_heartbeat)
+    }
+
+    /// Differs when what was said does; 0 when nothing was.
+    pub fn fingerprint(&self) -> u64 {
+        self.said.as_ref().map_or(0, |said| said.fingerprint)
     }
 }
 
@@ -202,14 +228,13 @@ mod tests {
         let vitals = Vitals::unheard(Instant::now());
         let say = |metadata: Value| {
             vitals.beat(heartbeat(json!({"agent_id": "a", "metadata": metadata})), Moment::now()).unwrap();
-            (vitals.said().unwrap(), vitals.showing().said)
+            vitals.said().unwrap()
         };
         let first = say(json!({"load": 1, "memory": "2"}));
-        let again = say(json!({"load": 1}));
-        assert!(Arc::ptr_eq(&first.0, &again.0) && first.1 == again.1);
+        assert!(Arc::ptr_eq(&first, &say(json!({"load": 1}))));
         let second = say(json!({"load": 2}));
-        assert_eq!(second.0.json, r#"{"load":2,"memory":"2"}"#);
-        assert!(first.1 != second.1 && first.1 != 0);
+        assert_eq!(second.json, r#"{"load":2,"memory":"2"}"#);
+        assert!(first.fingerprint != second.fingerprint && first.fingerprint != 0);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Watches: changes as server-sent events, for as long as the client listens.
 //!
 //! `ADDED`, `MODIFIED` and `DELETED` carry the agent; their ids are resource versions, from which a client resumes. A
-//! `BOOKMARK` says up to where a quiet client has missed nothing. `ERROR` comes before the end when it has missed
-//! something: it was too slow.
+//! `BOOKMARK` says up to where a quiet client has missed nothing. The agents that a watch may begin with have no id, as
+//! whoever has got only some of them must begin anew: the bookmark behind them is the first that can be resumed from.
+//! `ERROR` comes before the end when a client has missed something: it was too slow.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::state::Api;
-use crate::catalog::event::{self, Verb};
+use crate::catalog::event;
 use crate::catalog::hit::Hit;
 use crate::catalog::watcher::{Filter, Watcher};
 use crate::error::RegistryError;
@@ -127,7 +128,11 @@ impl Sending {
         while frames.len() < PIECE_BYTES
             && let Some(Hit { record, status, .. }) = self.listed.next()
         {
-            frames.push_str(&event::frame(Verb::Added, &record, status, record.stored.revision));
+            frames.push_str(&event::listed(&record, status));
+        }
+        if frames.is_empty() {
+            // The memory of the list goes before the watch does, which may be days later.
+            self.listed = IntoIter::default();
         }
         if frames.is_empty() && self.bookmark.is_none() {
             frames = self.bookmark();

@@ -41,8 +41,7 @@ impl Judge {
         let before = self.preservation.freeze();
         let (living, silent) = self.catalog.living();
         let is_late = |seated: &&Seated| {
-            let is_gone = matches!(seated.status, Status::Expired | Status::Offline);
-            !is_gone
+            !seated.status.is_gone()
                 && !seated.is_silent()
                 && seated.record.vitals.signs().are_late(&seated.record.thresholds, now)
         };

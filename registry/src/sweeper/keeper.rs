@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use mesh_api::health::Status;
 use tokio::time::{Instant, timeout};
 
 use crate::catalog::Catalog;
@@ -97,7 +96,6 @@ impl Keeper {
         let record = &seated.record;
         let expired_at = record.vitals.signs().expires_at(&record.thresholds);
         let status = record.derived_status(self.catalog.expiry.vantage(now));
-        matches!(status, Status::Expired | Status::Offline)
-            && now.saturating_duration_since(expired_at) > self.retention
+        status.is_gone() && now.saturating_duration_since(expired_at) > self.retention
     }
 }

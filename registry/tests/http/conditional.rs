@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use mesh_registry::config::Config;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::harness::{Answer, TestRegistry};
@@ -98,12 +99,26 @@ async fn an_answer_that_is_given_again_is_as_true_as_a_new_one() {
 #[tokio::test]
 async fn large_answers_come_whole_and_compressed_for_those_who_ask() {
     let registry = TestRegistry::start().await;
-    // More capabilities than are rendered at once.
+    // More than is rendered at once: each row has the labels of its agent.
     let capabilities = (0..900).map(|i| json!({"name": format!("x{i}")})).collect::<Vec<_>>();
+    let labels = (0..40).map(|i| (format!("label-{i}"), json!("x".repeat(50)))).collect::<Map<_, _>>();
     for i in 0..6 {
-        registry.register(&format!("agent-{i}"), json!({"capabilities": capabilities})).await;
+        registry
+            .register(&format!("agent-{i}"), json!({"capabilities": capabilities, "labels": labels}))
+            .await;
     }
-    let page = registry.get("/capabilities?agent_status=any").await.ok();
+    let request = Request::get("/capabilities?agent_status=any").body(Body::empty());
+    let mut stream = registry.stream(request.unwrap()).await.into_body().into_data_stream();
+    let mut pieces = Vec::new();
+    while let Some(piece) = stream.next().await {
+        pieces.push(piece.unwrap());
+    }
+    assert!(
+        pieces.len() > 10 && pieces.iter().all(|piece| piece.len() < 1_000_000),
+        "{} pieces",
+        pieces.len()
+    );
+    let page: Value = serde_json::from_slice(&pieces.concat()).unwrap();
     let rows = page["capabilities"].as_array().unwrap();
     assert_eq!((rows.len(), &page["count"], &page["total"]), (5_400, &json!(5_400), &json!(5_400)));
     let names = rows.iter().map(|row| (row["agent_id"].as_str().unwrap(), row["name"].as_str().unwrap()));

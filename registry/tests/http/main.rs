@@ -15,4 +15,6 @@ mod silence;
 mod trouble;
 mod watch;
 
+mod stream;
+
 mod harness;

@@ -2,81 +2,14 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::http::Request;
 use futures_util::StreamExt as _;
 use mesh_registry::config::Config;
-use serde_json::{Value, json};
-use tokio::time::timeout;
+use serde_json::json;
 
 use crate::harness::TestRegistry;
-
-/// An open watch and the events that have come in pieces.
-struct Watch {
-    body: BodyDataStream,
-    rest: String,
-}
-
-/// A server-sent event: its name, its id, and its data.
-#[derive(Debug, PartialEq)]
-struct Event {
-    verb: String,
-    id: Option<u64>,
-    data: Value,
-}
-
-impl Watch {
-    async fn open(registry: &TestRegistry, target: &str) -> Self {
-        Self::resume(registry, target, None).await
-    }
-
-    async fn resume(registry: &TestRegistry, target: &str, last_event: Option<&str>) -> Self {
-        let request = Request::get(target).header("last-event-id", last_event.unwrap_or_default());
-        let response = registry.stream(request.body(Body::empty()).unwrap()).await;
-        assert_eq!(response.status(), 200, "{target}");
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { body: response.into_body().into_data_stream(), rest: String::new() }
-    }
-
-    /// The next event; comments are passed over. `None` at the end.
-    async fn event(&mut self) -> Option<Event> {
-        loop {
-            if let Some((event, rest)) = self.rest.split_once("\n\n") {
-                let (event, rest) = (event.to_owned(), rest.to_owned());
-                self.rest = rest;
-                if event != ":" {
-                    return Some(Event::read(&event));
-                }
-                continue;
-            }
-            let piece =
-                timeout(Duration::from_secs(3_600), self.body.next()).await.expect("an event in time")?;
-            self.rest.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
-        }
-    }
-
-    /// The verb and the agent of the next event.
-    async fn next(&mut self) -> String {
-        let event = self.event().await.expect("another event");
-        assert_eq!(event.data["type"], json!(event.verb));
-        assert_eq!(event.data["resource_version"].as_u64(), event.id);
-        match event.data["object"]["id"].as_str() {
-            Some(id) => format!("{} {id} {}", event.verb, event.data["object"]["status"].as_str().unwrap()),
-            None => event.verb,
-        }
-    }
-}
-
-impl Event {
-    fn read(text: &str) -> Self {
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        Self {
-            verb: field("event").expect("a name").to_owned(),
-            id: field("id").map(|id| id.parse().expect("a resource version")),
-            data: serde_json::from_str(field("data").expect("data")).expect("JSON"),
-        }
-    }
-}
+use crate::stream::Watch;
 
 async fn revision(registry: &TestRegistry) -> u64 {
     registry.get("/agents").await.ok()["resource_version"].as_u64().unwrap()
@@ -212,6 +145,33 @@ async fn without_a_version_a_watch_begins_with_all_there_is_and_a_bookmark() {
     assert_eq!((bookmark.verb.as_str(), bookmark.id), ("BOOKMARK", Some(3)));
     registry.delete("/agents/b").await.ok();
     assert_eq!(watch.next().await, "DELETED b pending");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_loses_the_stream_anywhere_in_the_list_and_resumes_misses_nobody() {
+    let registry = TestRegistry::start().await;
+    for id in ["c", "b", "a"] {
+        registry.register(id, json!({})).await;
+    }
+    for events in 1..=4 {
+        let mut watch = Watch::open(&registry, "/agents?watch=true").await;
+        let (mut seen, mut last) = (Vec::new(), String::new());
+        for _ in 0..events {
+            let event = watch.event().await.unwrap();
+            seen.extend(event.data["object"]["id"].as_str().map(str::to_owned));
+            // As a browser does: what has no id leaves the last one.
+            last = event.id.map_or(last, |id| id.to_string());
+        }
+        registry.register("late", json!({"labels": {"round": events.to_string()}})).await;
+        let mut watch = Watch::resume(&registry, "/agents?watch=true", Some(&last)).await;
+        while !seen.contains(&"late".to_owned()) {
+            seen.extend(watch.event().await.unwrap().data["object"]["id"].as_str().map(str::to_owned));
+        }
+        assert!(
+            ["a", "b", "c"].iter().all(|id| seen.iter().any(|one| one == id)),
+            "after {events}: {seen:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -121,6 +121,7 @@ pub(super) static OPERATIONS: [Operation; 5] = [
 ];
 
 fn events(_: &mut Components) -> Value {
-    json!({"type": "string", "description": "Server-sent events: `event` is the type, `id` the resource version, `data` \
-        JSON with `type`, `object` (the agent) and `resource_version`."})
+    json!({"type": "string", "description": "Server-sent events: `event` is the type, `id` the resource version to resume \
+        from, `data` JSON with `type`, `object` (the agent) and `resource_version`. A watch without a version begins with \
+        the agents there are, which have neither `id` nor `resource_version`: the `BOOKMARK` behind them has."})
 }

@@ -135,13 +135,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::file::writer::Writer;
 
     fn reopened_after(tamper: impl FnOnce(&Path)) -> OpenError {
         let directory = tempfile::tempdir().unwrap();
         drop(Database::open(directory.path()).unwrap());
         tamper(&directory.path().join(DATABASE));
-        let fault = Database::open(directory.path()).and_then(Writer::new).unwrap_err();
+        let fault = Database::open(directory.path()).and_then(|database| check(&database.path)).unwrap_err();
         assert!(fault.to_string().contains(directory.path().to_str().unwrap()), "{fault}");
         fault
     }
