@@ -26,6 +26,7 @@ pub const PROGRAM: Program = Program {
     env_prefix: "MESH_REGISTRY",
     about: "Knows which MCP agent in the cluster can do what.",
     version: env!("CARGO_PKG_VERSION"),
+    commands: &[],
     settings: &[
         Setting {
             name: "listen",

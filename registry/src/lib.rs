@@ -2,6 +2,7 @@
 
 pub mod program;
 
+pub mod backup;
 pub mod server;
 
 pub mod config;

@@ -21,13 +21,35 @@ use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use self::change::{Beats, Change};
+use self::change::{Beats, Change, Snapshot};
 use self::engine::Engine;
-use self::error::{CommitError, OpenError};
+use self::error::{CommitError, FillError, OpenError};
 use self::file::File;
 use self::follower::Changes;
 use self::memory::Memory;
 use self::url::StoreUrl;
+
+/// Everything that a store holds, without opening it for writing: whoever uses it goes on.
+///
+/// # Errors
+/// When it is not there or cannot be read, or keeps nothing.
+pub fn read(url: &StoreUrl) -> Result<Snapshot, OpenError> {
+    match url {
+        StoreUrl::Memory => Err(OpenError::Volatile),
+        StoreUrl::File(directory) => file::read(directory),
+    }
+}
+
+/// Fills a store in which nothing has been written yet. Returns whether that was so; otherwise nothing has happened.
+///
+/// # Errors
+/// When it cannot be opened or written, or keeps nothing.
+pub fn fill(url: &StoreUrl, snapshot: &Snapshot) -> Result<bool, FillError> {
+    match url {
+        StoreUrl::Memory => Err(OpenError::Volatile.into()),
+        StoreUrl::File(directory) => file::fill(directory, snapshot),
+    }
+}
 
 /// An engine, and what is known about its well-being.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ pub const PROGRAM: Program = Program {
     env_prefix: "MESH_SIDECAR",
     about: "The proxy beside each agent: registers it, finds providers, balances, retries what is safe.",
     version: env!("CARGO_PKG_VERSION"),
+    commands: &[],
     settings: &[
         Setting {
             name: "manifest",
@@ -27,7 +28,7 @@ pub const PROGRAM: Program = Program {
             name: "registry",
             value: "URL[,URL...]",
             default: "http://127.0.0.1:8000",
-            help: "The registry, or several equal ones",
+            help: "The registry, or several equal ones: each sidecar asks one of them, and others while it is out or slow",
         },
         Setting {
             name: "listen",

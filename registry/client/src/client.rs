@@ -1,10 +1,11 @@
 //! The requests that a sidecar makes of a registry.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::header::RETRY_AFTER;
 use mesh_api::agent::{Registered, Registration, Unregistered};
 use mesh_api::error::{Code, ErrorBody};
@@ -12,23 +13,31 @@ use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
 use mesh_api::page::CapabilityPage;
 use mesh_api::query::CapabilityQuery;
 use mesh_api::route;
+use rand::RngExt as _;
 use reqwest::{RequestBuilder, Url};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::error::ClientError;
+use crate::rota::Rota;
 
 /// Time for connecting to a registry.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time without an answer after which another registry is asked as well: a hundred times what one takes that is well.
+const SLOW: Duration = Duration::from_millis(300);
 /// Idle connections are dropped before the 5 s after which common servers close them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A client of one registry, or of several that are equal. Cheap to clone.
+///
+/// Each client has a registry that it asks, a random one, so that a fleet spreads over all. While that one is out or
+/// slow, another is asked as well; whatever is asked may be asked twice. The first answer counts, and whoever gave it is
+/// asked for a while.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     registries: Arc<[Url]>,
-    /// Index of the registry that answered last.
-    current: Arc<AtomicUsize>,
+    rota: Arc<Rota>,
 }
 
 impl Client {
@@ -49,7 +58,8 @@ impl Client {
             .user_agent(concat!("mesh-client/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(ClientError::Setup)?;
-        Ok(Self { http, registries, current: Arc::default() })
+        let rota = Arc::new(Rota::starting_with(rand::rng().random_range(0..addresses.len().max(1))));
+        Ok(Self { http, registries, rota })
     }
 
     /// Registers an agent, or replaces its registration. Durable once it returns.
@@ -109,24 +119,40 @@ impl Client {
         })
     }
 
-    /// Sends the request to the registry that answered last, and to the others in turn while it is out.
+    /// Sends the request to the registry whose turn it is, and to the next one as well whenever an answer is an outage
+    /// or a while has passed without one. The first answer counts.
     async fn send(
         &self,
         request: impl Fn(&reqwest::Client, &Url) -> RequestBuilder,
     ) -> Result<Answer, ClientError> {
-        let first = self.current.load(Ordering::Relaxed);
-        let mut last = None;
-        for turn in 0..self.registries.len() {
-            let index = (first + turn) % self.registries.len();
-            match exchange(request(&self.http, &self.registries[index]), &self.registries[index]).await {
-                Err(fault) if fault.is_outage() => last = Some(fault),
-                outcome => {
-                    self.current.store(index, Ordering::Relaxed);
+        let mut turns = self.rota.turns(self.registries.len(), Instant::now());
+        let (mut asked, mut last) = (FuturesUnordered::new(), None);
+        loop {
+            if let Some((index, registry)) =
+                turns.next().and_then(|turn| Some((turn, self.registries.get(turn)?)))
+            {
+                let answer = exchange(request(&self.http, registry), registry);
+                asked.push(async move { (index, answer.await) });
+            }
+            let slow = async {
+                if turns.len() == 0 {
+                    std::future::pending::<()>().await;
+                }
+                tokio::time::sleep(SLOW).await;
+            };
+            let answered = tokio::select! {
+                answered = asked.next() => answered,
+                () = slow => continue,
+            };
+            match answered {
+                Some((_, Err(fault))) if fault.is_outage() => last = Some(fault),
+                Some((index, outcome)) => {
+                    self.rota.answered(index, Instant::now());
                     return outcome;
                 }
+                None => return Err(last.unwrap_or_else(|| ClientError::Address(String::new()))),
             }
         }
-        Err(last.unwrap_or_else(|| ClientError::Address(String::new())))
     }
 }
 
@@ -216,9 +242,35 @@ mod tests {
         let (well, _stop) = registry(200, "{}").await;
         let (gone, stop) = registry(200, "").await;
         stop.cancel();
-        let client = client(&[&gone, &busy, &well]);
-        assert_eq!(client.get("/").await.unwrap(), "{}");
-        assert_eq!(client.current.load(Ordering::Relaxed), 2);
+        for _ in 0..10 {
+            assert_eq!(client(&[&gone, &busy, &well]).get("/").await.unwrap(), "{}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_registry_is_asked_as_well_while_one_says_nothing() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent_address = format!("http://{}", silent.local_addr().unwrap());
+        let (well, _stop) = registry(200, "{}").await;
+        let addresses = [silent_address, well];
+        for _ in 0..10 {
+            // An hour for each: only who does not wait for the silent one comes to an end.
+            let client = Client::new(&addresses, Duration::from_secs(3_600)).unwrap();
+            let answer = tokio::time::timeout(Duration::from_secs(20), client.get("/")).await;
+            assert_eq!(answer.expect("an answer in time").unwrap(), "{}");
+        }
+    }
+
+    #[tokio::test]
+    async fn clients_spread_over_registries() {
+        let (a, _stop_a) = registry(200, "a").await;
+        let (b, _stop_b) = registry(200, "b").await;
+        let mut asked = std::collections::BTreeMap::<Bytes, usize>::new();
+        for _ in 0..64 {
+            *asked.entry(client(&[&a, &b]).get("/").await.unwrap()).or_default() += 1;
+        }
+        // That all 64 ask the same one happens once in 2^63 times.
+        assert_eq!(asked.len(), 2, "{asked:?}");
     }
 
     #[tokio::test]

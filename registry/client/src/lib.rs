@@ -5,5 +5,7 @@
 
 pub mod client;
 
+mod rota;
+
 pub mod backoff;
 pub mod error;

@@ -5,7 +5,7 @@
 //! once, each with the place that it comes from.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -47,6 +47,8 @@ pub struct Program {
     pub version: &'static str,
     /// What can be set.
     pub settings: &'static [Setting],
+    /// What else it does when the first argument says so, each a program with a name of two words.
+    pub commands: &'static [Program],
 }
 
 /// Why the binary does not start: it was asked for help or a check, or something is wrong.
@@ -124,8 +126,23 @@ fn command(program: &Program) -> Command {
             .help(setting.help);
         if setting.default.is_empty() { arg } else { arg.default_value(setting.default) }
     });
-    let command = Command::new(program.name).about(program.about).version(program.version);
-    command.args(settings).arg(config).arg(check)
+    let commands = program.commands.iter().map(|command| Command::new(command.word()).about(command.about));
+    let command =
+        Command::new(program.name).bin_name(program.name).about(program.about).version(program.version);
+    command.args(settings).arg(config).arg(check).subcommands(commands).disable_help_subcommand(true)
+}
+
+// === impl Program ===
+
+impl Program {
+    /// Whether `argument` is the word for this command.
+    pub fn is(&self, argument: &OsStr) -> bool {
+        argument == self.word()
+    }
+
+    fn word(&self) -> &'static str {
+        self.name.rsplit(' ').next().unwrap_or_default()
+    }
 }
 
 /// All sources in one object, and where each key came from.
@@ -280,6 +297,7 @@ mod tests {
         env_prefix: "MESH_SETTINGS_TEST",
         about: "Tests settings.",
         version: "0",
+        commands: &[],
         settings: &[
             Setting { name: "listen", value: "ADDR", default: "127.0.0.1:0", help: "Address." },
             Setting { name: "cache_ttl", value: "SECONDS", default: "30", help: "Time to live." },

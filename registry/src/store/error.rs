@@ -60,9 +60,23 @@ pub enum OpenError {
         /// What is wrong with it.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// There is nothing to open.
+    #[error("memory: keeps nothing beyond its process, name a store that does")]
+    Volatile,
     /// The engine is gone.
     #[error("the store has been closed")]
     Closed,
+}
+
+/// Why a store was not filled.
+#[derive(Debug, thiserror::Error)]
+pub enum FillError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] CommitError),
 }
 
 /// Why a change was not made. Cheap to clone, because a whole group of writers may get the same one.

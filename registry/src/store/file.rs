@@ -5,6 +5,8 @@
 
 mod writer;
 
+mod contents;
+
 mod heartbeats;
 mod registrations;
 
@@ -19,10 +21,29 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::database::Database;
 use self::writer::{Order, Write, Writer};
-use super::change::{Beats, Change};
+use super::change::{Beats, Change, Snapshot};
 use super::engine::Engine;
-use super::error::{CommitError, OpenError};
+use super::error::{CommitError, FillError, OpenError};
 use super::follower::Changes;
+
+/// Everything that the store in `directory` holds, while another process may use it.
+///
+/// # Errors
+/// When there is none, or it is damaged or of a later release.
+pub fn read(directory: &Path) -> Result<Snapshot, OpenError> {
+    let database = Database::open_to_read(directory)?;
+    database::check(&database.path)?;
+    contents::read(&database)
+}
+
+/// Fills the store in `directory`, in which nothing has been written yet. Returns whether that was so.
+///
+/// # Errors
+/// When it cannot be opened, another process uses it, or there is no room.
+pub fn fill(directory: &Path, snapshot: &Snapshot) -> Result<bool, FillError> {
+    let mut database = Database::open(directory)?;
+    Ok(contents::fill(&mut database, snapshot).map_err(writer::commit_error)?)
+}
 
 /// Keeps registrations in a directory.
 #[derive(Debug)]

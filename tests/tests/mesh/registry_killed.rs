@@ -1,8 +1,9 @@
 //! Calls go on while the registry is away, and it comes back to a mesh that is whole.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesh_tests::agent::TestAgent;
+use mesh_tests::cutter::Cutter;
 use mesh_tests::registry::TestRegistry;
 use mesh_tests::sidecar::{TestSidecar, manifest};
 use mesh_tests::wait::until;
@@ -65,7 +66,7 @@ async fn without_a_registry_a_first_call_fails_fast_and_says_why() {
     let mut registry = TestRegistry::in_memory().await;
     registry.program.kill().await;
     let caller = TestSidecar::caller(&registry, &[]).await;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let answer = caller.call("summarize", &json!({})).await;
     assert_eq!(
         (answer.status, answer.json()["code"].as_str()),
@@ -109,4 +110,37 @@ async fn another_registry_is_asked_while_one_is_down() {
     sidecar.ready().await;
     let caller = TestSidecar::start(&both, None, &[]).await;
     assert_eq!(caller.call("summarize", &json!({"text": "x"})).await.status, 200);
+}
+
+#[tokio::test]
+async fn no_call_fails_while_one_registry_after_the_other_is_away_or_silent() {
+    let registry = TestRegistry::in_memory().await;
+    let ways = [Cutter::to(registry.address).await, Cutter::to(registry.address).await];
+    let both = ways.iter().map(|way| format!("http://{}", way.address)).collect::<Vec<_>>().join(",");
+    let agent = TestAgent::start("a", &[]).await;
+    let manifest = manifest("a", &agent.endpoint(), "summarize", true);
+    let beside = TestSidecar::start(&both, Some(&manifest), &[]).await;
+    beside.ready().await;
+    // Nothing that was known before can be used: every call rests on an answer of a registry.
+    let caller = TestSidecar::start(&both, None, &["--discovery-fresh", "0", "--discovery-aging", "0"]).await;
+    let mut slowest = Duration::ZERO;
+    for turn in 0..8 {
+        // One of two turns hits the registry that is asked at the time.
+        let way = &ways[turn % 2];
+        if turn % 4 < 2 {
+            way.silence()
+        } else {
+            way.cut()
+        }
+        for _ in 0..5 {
+            let began = Instant::now();
+            let answer = caller.call("summarize", &json!({"text": "One. Two."})).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            assert_ne!(answer.header("x-mesh-stale"), "1", "another registry could have been asked");
+            slowest = slowest.max(began.elapsed());
+        }
+        way.mend();
+    }
+    assert_eq!(registry.status_of("a").await, "healthy");
+    println!("0 of 40 calls failed, the slowest took {} ms", slowest.as_millis());
 }

@@ -13,15 +13,16 @@ use crate::store::error::OpenError;
 const DATABASE: &str = "registry.db";
 /// The file that is locked while a process uses the directory.
 const LOCK: &str = "registry.lock";
-/// Version of the schema below; kept in SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
 /// Prepared statements kept; there are fewer.
 const STATEMENTS: usize = 16;
 /// Read at a time ahead of SQLite.
 const AHEAD_BYTES: usize = 1 << 20;
 
+/// What brings a database from each version of its schema to the next; SQLite's `user_version` counts them. Steps are
+/// added and never changed.
+///
 /// `revision` outlives the removal of the newest row; `heartbeats` is a log of packed flushes.
-const SCHEMA: &str = "
+const STEPS: [&str; 1] = ["
     CREATE TABLE agents (
         id TEXT PRIMARY KEY,
         revision INTEGER NOT NULL,
@@ -40,14 +41,17 @@ const SCHEMA: &str = "
         flush INTEGER PRIMARY KEY,
         beats TEXT NOT NULL
     ) STRICT;
-";
+"];
+/// Version of the schema that this release knows.
+const KNOWN: i64 = STEPS.len() as i64;
 
 /// An open database, its path for messages, and the lock that keeps others out.
 #[derive(Debug)]
 pub(super) struct Database {
     pub(super) connection: Connection,
     pub(super) path: PathBuf,
-    _lock: fs::File,
+    /// `None` for who only reads.
+    _lock: Option<fs::File>,
 }
 
 impl Database {
@@ -66,8 +70,20 @@ impl Database {
         // Whatever is wrong with the file, SQLite finds it, too.
         let _ = read_ahead(&path);
         let connection = connect(&path).map_err(|source| unreadable(&path, source))?;
-        let mut this = Self { connection, path, _lock: lock };
-        this.prepare()?;
+        let mut this = Self { connection, path, _lock: Some(lock) };
+        this.refuse_later_schema()?;
+        migrate(&mut this.connection, &STEPS).map_err(|source| this.unreadable(source))?;
+        Ok(this)
+    }
+
+    /// Opens the database in `directory` for reading, while another process may use it.
+    pub(super) fn open_to_read(directory: &Path) -> Result<Self, OpenError> {
+        let path = directory.join(DATABASE);
+        fs::metadata(&path)
+            .map_err(|source| OpenError::Directory { directory: directory.to_owned(), source })?;
+        let connection = connect(&path).map_err(|source| unreadable(&path, source))?;
+        let this = Self { connection, path, _lock: None };
+        this.refuse_later_schema()?;
         Ok(this)
     }
 
@@ -76,24 +92,32 @@ impl Database {
         unreadable(&self.path, source)
     }
 
-    /// Creates the schema in a new database.
-    fn prepare(&mut self) -> Result<(), OpenError> {
-        let version =
-            pragma::<i64>(&self.connection, "user_version").map_err(|source| self.unreadable(source))?;
-        match version {
-            0 => self.create().map_err(|source| self.unreadable(source)),
-            SCHEMA_VERSION => Ok(()),
-            found => Err(OpenError::TooNew { path: self.path.clone(), found, known: SCHEMA_VERSION }),
+    /// Refuses what a later release wrote.
+    fn refuse_later_schema(&self) -> Result<(), OpenError> {
+        match version(&self.connection).map_err(|source| self.unreadable(source))? {
+            found if found > KNOWN => Err(OpenError::TooNew { path: self.path.clone(), found, known: KNOWN }),
+            _ => Ok(()),
         }
     }
+}
 
-    /// In one transaction, so that a crash leaves either nothing or all of it.
-    fn create(&mut self) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction()?;
-        transaction.execute_batch(SCHEMA)?;
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        transaction.commit()
+/// Brings a database to the version to which `steps` lead, in one transaction, so that a crash leaves the old one or the
+/// new one.
+fn migrate(connection: &mut Connection, steps: &[&str]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let done = usize::try_from(version(&transaction)?).unwrap_or_default();
+    let missing = steps.get(done..).unwrap_or_default();
+    if missing.is_empty() {
+        return Ok(());
     }
+    missing.iter().try_for_each(|step| transaction.execute_batch(step))?;
+    transaction.pragma_update(None, "user_version", steps.len() as i64)?;
+    transaction.commit()
+}
+
+/// The version of the schema; 0 when there is none yet.
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    pragma(connection, "user_version")
 }
 
 /// Looks for damage in all of the database, over a connection of its own: whoever opened it can read it meanwhile.
@@ -156,9 +180,29 @@ mod tests {
     #[test]
     fn a_later_schema_is_refused() {
         let fault = reopened_after(|path| {
-            Connection::open(path).unwrap().pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+            Connection::open(path).unwrap().pragma_update(None, "user_version", KNOWN + 1).unwrap();
         });
         assert!(matches!(fault, OpenError::TooNew { found: 2, known: 1, .. }), "{fault}");
+    }
+
+    #[test]
+    fn a_database_of_an_earlier_schema_is_brought_up_to_date_and_keeps_what_it_holds() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut database = Database::open(directory.path()).unwrap();
+        let insert = "INSERT INTO agents VALUES ('a', 1, 1, '', '', NULL, '')";
+        database.connection.execute(insert, []).unwrap();
+        let wrong =
+            [STEPS[0], "ALTER TABLE agents ADD COLUMN zone TEXT", "ALTER TABLE nothing ADD COLUMN x TEXT"];
+        assert!(migrate(&mut database.connection, &wrong).is_err());
+        assert_eq!(version(&database.connection), Ok(1), "all steps or none");
+        for _ in 0..2 {
+            migrate(&mut database.connection, &wrong[..2]).unwrap();
+            assert_eq!(version(&database.connection), Ok(2));
+        }
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let kept: (String, Option<String>) =
+            database.connection.query_row("SELECT id, zone FROM agents", [], row).unwrap();
+        assert_eq!(kept, ("a".to_owned(), None));
     }
 
     #[test]

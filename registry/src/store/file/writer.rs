@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::database::{self, Database};
-use super::{heartbeats, registrations};
+use super::{contents, heartbeats, registrations};
 use crate::store::change::{Beats, Change, Changed, Snapshot};
 use crate::store::error::{CommitError, OpenError};
 use crate::store::follower::{Changes, Followers};
@@ -64,7 +64,7 @@ impl Writer {
     pub(super) fn new(database: Database) -> Result<Self, OpenError> {
         let (snapshot, checked) = thread::scope(|scope| {
             let check = scope.spawn(|| database::check(&database.path));
-            (snapshot(&database), check.join())
+            (contents::read(&database), check.join())
         });
         checked.unwrap_or_else(|panic| resume_unwind(panic))?;
         let snapshot = snapshot?;
@@ -91,7 +91,7 @@ impl Writer {
     fn follow(&mut self) -> Result<Changes, OpenError> {
         let snapshot = match self.opened_with.take() {
             Some(snapshot) => snapshot,
-            None => snapshot(&self.database)?,
+            None => contents::read(&self.database)?,
         };
         Ok(self.followers.add(snapshot))
     }
@@ -116,12 +116,6 @@ impl Writer {
             }
         }
     }
-}
-
-fn snapshot(database: &Database) -> Result<Snapshot, OpenError> {
-    let revision =
-        registrations::revision(&database.connection).map_err(|source| database.unreadable(source))?;
-    Ok(Snapshot { revision, agents: registrations::all(database)?, beats: heartbeats::all(database)? })
 }
 
 /// Makes a group durable in one transaction. After an error nothing of it has happened.
@@ -183,7 +177,7 @@ impl Group {
     }
 }
 
-fn commit_error(fault: rusqlite::Error) -> CommitError {
+pub(super) fn commit_error(fault: rusqlite::Error) -> CommitError {
     match fault.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => CommitError::Full(Arc::new(fault)),
         _ => CommitError::Failed(Arc::new(fault)),
