@@ -15,6 +15,7 @@ pub mod watcher;
 
 pub mod known;
 
+pub mod editions;
 pub mod history;
 pub mod listing;
 
@@ -40,6 +41,7 @@ pub mod render;
 
 pub mod record;
 
+pub mod facets;
 pub mod layout;
 pub mod outline;
 pub mod vitals;
@@ -53,15 +55,13 @@ pub mod interned;
 pub mod posting;
 pub mod shapes;
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use mesh_api::error::Fault;
 use mesh_api::heartbeat::Heartbeat;
 use tokio::time::Instant;
 
-use self::answers::Answers;
+use self::answers::{Answer, Answers};
 use self::arrival::{Arrival, Unreadable};
 use self::census::Census;
 use self::expiry::Expiry;
@@ -84,13 +84,13 @@ use crate::store::change::{Changed, Event, Snapshot, Stored};
 
 /// Most changes of status that are listed before readers get their turn.
 const NOTICED_AT_ONCE: usize = 64;
+/// Seats that are looked over under one lock: a millisecond or two.
+const SEATS_AT_ONCE: usize = 16_384;
 
 /// Everything the registry knows.
 #[derive(Debug)]
 pub struct Catalog {
     known: RwLock<Known>,
-    /// Grows with everything that a list of capabilities shows.
-    edition: AtomicU64,
     answers: Answers,
     history: Arc<History>,
     types: AgentTypes,
@@ -108,7 +108,6 @@ impl Catalog {
         let history = Arc::new(History::new(keeping.changes));
         Self {
             known: RwLock::new(Known::nobody(Arc::clone(&history), keeping.retention, now)),
-            edition: AtomicU64::new(0),
             answers: Answers::new(keeping.answers),
             history,
             types,
@@ -132,7 +131,7 @@ impl Catalog {
                 Event::Changed(Changed::Put(stored)) => outcome = outcome.and(self.put(stored, now)),
                 Event::Changed(Changed::Removed { id, revision }) => {
                     let outline = self.get(&id).map(|seated| seated.record.outline());
-                    self.change(|known| known.remove(&id, outline.as_ref(), revision));
+                    self.write().remove(&id, outline.as_ref(), revision);
                 }
                 Event::Changed(Changed::SetAside { revision }) => {
                     while !self.write().announce(revision, NOTICED_AT_ONCE) {}
@@ -154,7 +153,7 @@ impl Catalog {
             Ok(Arrival { record, outline, status, .. }) => seats.put(record, &outline, None, status),
             Err(fault) => outcome = Err(fault),
         });
-        self.change(|known| known.replace(seats, snapshot.revision, now));
+        self.write().replace(seats, snapshot.revision, now);
         outcome
     }
 
@@ -164,19 +163,10 @@ impl Catalog {
         let known = known.as_ref().map(|seated| &*seated.record);
         let from = self.expiry.vantage(now);
         let arrival = Arrival::read(stored, known, None, &self.types, from);
-        self.change(|known| {
-            known.revision = revision;
-            // A heartbeat may have come since it was read.
-            arrival
-                .map(|arrival| known.put(Arrival { status: arrival.record.derived_status(from), ..arrival }))
-        })
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.write();
-        let outcome = change(&mut known);
-        self.edition.fetch_add(1, Release);
-        outcome
+        known.revision = revision;
+        // A heartbeat may have come since it was read.
+        arrival.map(|arrival| known.put(Arrival { status: arrival.record.derived_status(from), ..arrival }))
     }
 
     // === signs of life and changes of status ===
@@ -202,18 +192,24 @@ impl Catalog {
 
     /// Everybody whose status may have changed by itself.
     pub fn due(&self, now: Instant) -> Vec<Seated> {
-        self.read().seats.due(now).cloned().collect()
+        let (mut due, mut first) = (Vec::new(), 0);
+        loop {
+            // Let go of again and again: after the start this is everybody.
+            let known = self.read();
+            due.extend(known.seats.due(first..first + SEATS_AT_ONCE, now).cloned());
+            first += SEATS_AT_ONCE;
+            if first >= known.seats.room() {
+                return due;
+            }
+        }
     }
 
     /// Lists each of these agents under the status that follows from what is heard. Returns what has changed.
     pub fn notice(&self, ids: &[Arc<str>], from: Vantage) -> Vec<Noticed> {
         let mut changed = Vec::new();
         for ids in ids.chunks(NOTICED_AT_ONCE) {
-            let (mut known, before) = (self.write(), changed.len());
+            let mut known = self.write();
             changed.extend(ids.iter().filter_map(|id| known.notice(id, from)));
-            if changed.len() > before {
-                self.edition.fetch_add(1, Release);
-            }
         }
         changed
     }
@@ -245,23 +241,24 @@ impl Catalog {
         let known = self.read();
         let found = question.find(&known.seats);
         let page = Page::cut(&known.seats, &found, question.paging())?;
-        let (revision, is_warm, edition) = (known.revision, now >= known.warm_at, self.edition.load(Acquire));
+        let (revision, is_warm) = (known.revision, now >= known.warm_at);
+        let mark = known.editions.mark(question.facet());
         drop(known);
         let rows = Arc::new(Rows::of(page, found.kind));
-        self.answers.keep(found.kind, text, edition, &rows);
+        self.answers.keep(found.kind, text, Answer { rows: Arc::clone(&rows), mark });
         Ok(Listing { rows, revision, is_warm })
     }
 
     /// The answer to the query `text`, if it was given before and has the same rows now; the heartbeats that they show
     /// are those of now.
     pub fn answered(&self, kind: Kind, text: &str, now: Instant) -> Option<Listing> {
-        // The lock keeps the edition, the answer and the revision together.
+        let kept = self.answers.get(kind, text)?;
+        // The lock keeps the mark and the revision together.
         let known = self.read();
-        let edition = self.edition.load(Acquire);
-        let kept = self.answers.get(kind, text, edition)?;
         let (revision, is_warm) = (known.revision, now >= known.warm_at);
+        let is_current = known.editions.is_current(kept.mark);
         drop(known);
-        Some(Listing { rows: self.answers.refresh(kind, text, edition, kept), revision, is_warm })
+        is_current.then(|| Listing { rows: self.answers.refresh(kind, text, kept), revision, is_warm })
     }
 
     /// Follows the agents that `filter` sees: from behind revision `from` on, or with all of them to begin with, which

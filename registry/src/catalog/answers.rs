@@ -1,13 +1,14 @@
 //! Answers that were given already, by what asked for them.
 //!
-//! An answer is given again while nothing has changed that it shows; no time is involved. What all answers show, who is
-//! there and in which status, is a counter that is compared. When an agent was last heard, and what it said then, shows
-//! in lists of agents alone: those are rendered anew when it has changed, and not looked for again.
+//! An answer is given again while nothing has changed that it may show; no time is involved. Who is there and in which
+//! status has a mark that is compared. When an agent was last heard, and what it said then, shows in lists of agents
+//! alone: those are rendered anew when it has changed, and not looked for again.
 
 use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::editions::Mark;
 use super::listing::Rows;
 use super::query::Kind;
 
@@ -25,10 +26,17 @@ pub struct Answers {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// What the catalog had come to when these answers were given.
-    edition: u64,
-    rows: [HashMap<Box<str>, Arc<Rows>>; 2],
+    answers: [HashMap<Box<str>, Answer>; 2],
     bytes: usize,
+}
+
+/// An answer that was given.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its rows.
+    pub rows: Arc<Rows>,
+    /// It would be the same while this is current.
+    pub mark: Mark,
 }
 
 impl Answers {
@@ -37,34 +45,32 @@ impl Answers {
         Self { kept: Mutex::default(), capacity }
     }
 
-    /// The answer to `query`, if it was given at this edition of the catalog.
-    pub fn get(&self, kind: Kind, query: &str, edition: u64) -> Option<Arc<Rows>> {
-        let kept = self.lock();
-        kept.rows[kind as usize].get(query).filter(|_| kept.edition == edition).cloned()
+    /// The answer that was given to `query`, which may be of the past.
+    pub fn get(&self, kind: Kind, query: &str) -> Option<Answer> {
+        self.lock().answers[kind as usize].get(query).cloned()
     }
 
     /// The rows of an answer that is kept, as of now; kept so, too.
-    pub fn refresh(&self, kind: Kind, query: &str, edition: u64, kept: Arc<Rows>) -> Arc<Rows> {
-        let rows = Arc::clone(&kept).refreshed();
-        if !Arc::ptr_eq(&kept, &rows) {
-            self.keep(kind, query, edition, &rows);
+    pub fn refresh(&self, kind: Kind, query: &str, kept: Answer) -> Arc<Rows> {
+        let rows = Arc::clone(&kept.rows).refreshed();
+        if !Arc::ptr_eq(&kept.rows, &rows) {
+            self.keep(kind, query, Answer { rows: Arc::clone(&rows), ..kept });
         }
         rows
     }
 
-    /// Keeps an answer that was given at this edition. The answers of older editions go, and all go when there is no
-    /// room: those that are asked for again are soon back.
-    pub fn keep(&self, kind: Kind, query: &str, edition: u64, rows: &Arc<Rows>) {
-        let Some(bytes) = rows.keepable_bytes().filter(|_| query.len() <= MAX_QUERY) else { return };
-        let mut kept = self.lock();
-        if edition < kept.edition || self.capacity == 0 {
+    /// Keeps an answer in place of the one before. All go when there is no room: those that are asked for again are
+    /// soon back.
+    pub fn keep(&self, kind: Kind, query: &str, answer: Answer) {
+        let Some(bytes) = answer.rows.keepable_bytes().filter(|_| query.len() <= MAX_QUERY) else { return };
+        if self.capacity == 0 {
             return;
         }
+        let mut kept = self.lock();
         let replaced = kept.take(kind, query);
         let is_full = kept.count() >= self.capacity || kept.bytes + bytes > MAX_BYTES;
-        let emptied = (edition > kept.edition || is_full)
-            .then(|| mem::replace(&mut *kept, Kept { edition, ..Kept::default() }));
-        kept.rows[kind as usize].insert(query.into(), Arc::clone(rows));
+        let emptied = is_full.then(|| mem::take(&mut *kept));
+        kept.answers[kind as usize].insert(query.into(), answer);
         kept.bytes += bytes;
         drop(kept);
         // Thousands of answers are freed when nobody waits for the lock any more.
@@ -78,12 +84,12 @@ impl Answers {
 
 impl Kept {
     fn count(&self) -> usize {
-        self.rows.iter().map(HashMap::len).sum()
+        self.answers.iter().map(HashMap::len).sum()
     }
 
-    fn take(&mut self, kind: Kind, query: &str) -> Option<Arc<Rows>> {
-        let taken = self.rows[kind as usize].remove(query)?;
-        self.bytes -= taken.keepable_bytes().unwrap_or_default();
+    fn take(&mut self, kind: Kind, query: &str) -> Option<Answer> {
+        let taken = self.answers[kind as usize].remove(query)?;
+        self.bytes -= taken.rows.keepable_bytes().unwrap_or_default();
         Some(taken)
     }
 }

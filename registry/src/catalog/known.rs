@@ -10,6 +10,7 @@ use mesh_api::health::Status;
 use tokio::time::Instant;
 
 use super::arrival::Arrival;
+use super::editions::Editions;
 use super::event::{Event, View};
 use super::history::History;
 use super::listed::Listed;
@@ -29,6 +30,8 @@ pub struct Known {
     pub revision: u64,
     /// When every agent there is has had the time to register.
     pub warm_at: Instant,
+    /// When what may show in answers last changed.
+    pub editions: Editions,
     history: Arc<History>,
     retention: Duration,
     /// Agents whose status watchers have not been told.
@@ -49,8 +52,15 @@ pub struct Noticed {
 impl Known {
     /// Nobody; changes are told to `history`.
     pub fn nobody(history: Arc<History>, retention: Duration, now: Instant) -> Self {
-        let (seats, unannounced) = (Seats::new(now), VecDeque::new());
-        Self { seats, revision: 0, warm_at: now + WARM_UP, history, retention, unannounced }
+        Self {
+            seats: Seats::new(now),
+            revision: 0,
+            warm_at: now + WARM_UP,
+            editions: Editions::default(),
+            history,
+            retention,
+            unannounced: VecDeque::new(),
+        }
     }
 
     /// Everybody is replaced, as of `revision`. A store that had agents knows everybody there is.
@@ -59,6 +69,7 @@ impl Known {
             self.warm_at = now;
         }
         self.seats = seats;
+        self.editions.advance_all();
         self.revision = revision;
         self.unannounced.clear();
         self.history.restart(revision);
@@ -68,7 +79,10 @@ impl Known {
     pub fn put(&mut self, arrival: Arrival) {
         let Arrival { record, outline, known, status } = arrival;
         self.revision = record.stored.revision;
-        let before = self.seats.get(record.id()).map(Seated::view);
+        let replaced = self.seats.get(record.id());
+        let had = replaced.map(|seated| Arc::clone(&seated.record));
+        self.editions.advance(record.facets.iter().chain(had.iter().flat_map(|record| &record.facets)));
+        let before = replaced.map(Seated::view);
         let after = View::new(Arc::clone(&record), Listed::only(status));
         self.seats.put(record, &outline, known.as_ref(), status);
         self.history.push(vec![Event::new(self.revision, before, Some(after))]);
@@ -78,6 +92,7 @@ impl Known {
     pub fn remove(&mut self, id: &str, outline: Option<&Registration>, revision: u64) {
         self.revision = revision;
         if let Some(seated) = outline.and_then(|outline| self.seats.remove(id, outline)) {
+            self.editions.advance(&seated.record.facets);
             self.history.push(vec![Event::new(revision, Some(seated.view()), None)]);
         }
     }
@@ -98,6 +113,7 @@ impl Known {
         if now == before {
             return None;
         }
+        self.editions.advance(&record.facets);
         if self.seats.set_status(seat, now) {
             self.unannounced.push_back(Arc::clone(id));
         }

@@ -6,6 +6,7 @@ use mesh_api::query::{AgentQuery, CapabilityQuery, Paging};
 use roaring::RoaringBitmap;
 
 use super::conditions::Conditions;
+use super::facets::{Aspect, Facet};
 use super::fuzzy::{Field, Needle, Score};
 use super::index::{RowLists, Whole};
 use super::ranked::Ranked;
@@ -63,6 +64,29 @@ impl Question<'_> {
         match self {
             Self::Agents(_) => Kind::Agents,
             Self::Capabilities(_) => Kind::Capabilities,
+        }
+    }
+
+    /// What every agent has that the answer shows, if one can tell: of several facets the one that fewest have, as a rule.
+    pub fn facet(&self) -> Option<Facet> {
+        match self {
+            Self::Agents(query) => {
+                let exact = (!query.fuzzy_match).then_some(&query.capability);
+                let name = query.name.as_ref().filter(|_| !query.fuzzy_match);
+                Facet::demanded(Aspect::Id, query.id.as_ref())
+                    .or_else(|| Facet::demanded(Aspect::Name, name))
+                    .or_else(|| Facet::of_filter(exact?))
+                    .or_else(|| Facet::of_selector(query.label_selector.as_ref()?))
+                    .or_else(|| Facet::demanded(Aspect::AgentType, query.agent_type.as_ref()))
+                    .or_else(|| Facet::demanded(Aspect::Namespace, query.namespace.as_ref()))
+            }
+            Self::Capabilities(query) => {
+                let exact = (!query.fuzzy_match).then_some(&query.capability);
+                Facet::demanded(Aspect::Id, query.agent_id.as_ref())
+                    .or_else(|| Facet::of_filter(exact?))
+                    .or_else(|| Facet::of_selector(query.label_selector.as_ref()?))
+                    .or_else(|| Facet::demanded(Aspect::Namespace, query.agent_namespace.as_ref()))
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use semver::Version;
 use serde::Deserialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::facets::Facet;
 use super::layout::Layout;
 use super::outline;
 use super::vitals::Vitals;
@@ -29,6 +30,8 @@ pub struct Record {
     pub layout: Layout,
     /// What answers add to the document and never changes, as JSON without braces.
     pub tail: Box<str>,
+    /// What it can be asked for exactly.
+    pub facets: Box<[Facet]>,
     /// Differs when the record differs, in any registry that has it.
     pub fingerprint: u64,
     health_interval: f64,
@@ -51,6 +54,7 @@ impl Record {
         Ok(Self {
             thresholds: types.thresholds(outline),
             health_interval: outline.health_interval,
+            facets: Facet::of_agent(outline),
             fingerprint,
             stored,
             vitals,

@@ -172,14 +172,16 @@ impl Seats {
         Some((before, seated.view()))
     }
 
-    /// Everybody whose health is to be looked at by `now`.
-    pub fn due(&self, now: Instant) -> impl Iterator<Item = &Seated> {
-        let now = self.micros(now);
-        self.looks
-            .iter()
-            .zip(0..)
-            .filter(move |(look, _)| **look <= now)
-            .filter_map(|(_, seat)| self.at(seat))
+    /// Everybody on these seats whose health is to be looked at by `now`.
+    pub fn due(&self, seats: Range<usize>, now: Instant) -> impl Iterator<Item = &Seated> {
+        let (looks, now) = (self.looks.iter().zip(0..), self.micros(now));
+        let looks = looks.skip(seats.start).take(seats.len());
+        looks.filter(move |(look, _)| **look <= now).filter_map(|(_, seat)| self.at(seat))
+    }
+
+    /// How many seats there are, taken and free.
+    pub fn room(&self) -> usize {
+        self.looks.len()
     }
 
     /// Plans the next look at the health of the agent at `seat`.

@@ -26,7 +26,8 @@ pub(crate) enum Step {
     Put(Box<Registration>),
     Remove(&'static str),
     Beat(&'static str, &'static str),
-    Relist,
+    /// The store lists everything anew, and this agent is gone.
+    RelistWithout(&'static str),
 }
 
 /// The catalog, and beside it what it should know.
@@ -46,7 +47,7 @@ impl Fleet {
         fleet
     }
 
-    fn step(&mut self, step: Step) {
+    pub(crate) fn step(&mut self, step: Step) {
         self.revision += 1;
         let event = match step {
             Step::Put(registration) => {
@@ -66,7 +67,8 @@ impl Fleet {
                 );
                 Event::Changed(Changed::SetAside { revision: self.revision })
             }
-            Step::Relist => {
+            Step::RelistWithout(id) => {
+                self.agents.remove(id);
                 let agents = self.agents.values().cloned().collect();
                 Event::Snapshot(Snapshot { revision: self.revision, agents, beats: BTreeMap::new() })
             }

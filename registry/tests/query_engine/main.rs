@@ -6,8 +6,10 @@ mod random;
 
 mod fleet;
 
+use jiff::Timestamp;
 use mesh_api::health::Status;
 use mesh_api::query::{AgentQuery, CapabilityQuery};
+use mesh_registry::catalog::listing::Listing;
 use mesh_registry::catalog::query::Question;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -49,6 +51,24 @@ proptest! {
             let (found, totals) = pages(limit, ask);
             prop_assert!(totals.iter().all(|total| *total == expected.len() as u64), "{totals:?} of {expected:?}");
             prop_assert_eq!(found, expected, "{}", query);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_given_again_is_what_would_be_found_now(
+        steps in steps(), agents in prop::collection::vec(agent_query(), 4), capabilities in prop::collection::vec(capability_query(), 4)
+    ) {
+        let mut fleet = Fleet::after(Vec::new());
+        let text = |listing: Listing| String::from_utf8(listing.bytes(Timestamp::UNIX_EPOCH).to_vec()).unwrap();
+        for step in steps {
+            fleet.step(step);
+            let agents = agents.iter().map(|query| (Question::Agents(query), query.to_string()));
+            let capabilities = capabilities.iter().map(|query| (Question::Capabilities(query), query.to_string()));
+            for (question, query) in agents.chain(capabilities) {
+                let again = fleet.catalog.answered(question.kind(), &query, fleet.now);
+                let found = text(fleet.catalog.list(question, &query, fleet.now).unwrap());
+                prop_assert_eq!(again.map(text).unwrap_or_else(|| found.clone()), found, "{}", query);
+            }
         }
     }
 

@@ -75,7 +75,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => registration().prop_map(|registration| Step::Put(Box::new(registration))),
         2 => select(&IDS).prop_map(Step::Remove),
         4 => (select(&IDS), select(vec!["healthy", "degraded", "draining", "offline"])).prop_map(|(id, status)| Step::Beat(id, status)),
-        1 => Just(Step::Relist),
+        1 => select(&IDS).prop_map(Step::RelistWithout),
     ];
     prop::collection::vec(step, 0..90)
 }
