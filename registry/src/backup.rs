@@ -1,13 +1,13 @@
 //! The commands `backup` and `restore`: everything that a store holds, into a file and out of it.
 //!
 //! The file is not of any engine, so that what one store held can be given to another. A backup is of one moment and
-//! does not disturb a registry at work. A restore fills a store in which nothing has been written yet, with the same
-//! resource versions, so that clients that remember one are not told of the past.
+//! does not disturb a registry at work. A restore fills a store in which nothing has been written yet. Agents keep their
+//! resource versions; the store's own is far ahead, so that clients that remember what came after the backup list again.
 
 mod archive;
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,8 +19,11 @@ use mesh_daemon::settings::{self, Program, Setting};
 
 use crate::config::PROGRAM;
 use crate::store;
+use crate::store::change::Snapshot;
 use crate::store::url::StoreUrl;
 
+/// The file that stands for standard output.
+const STDOUT: &str = "-";
 const STORE: Setting =
     Setting { name: "store", value: "URL", default: "file:./mesh-data", help: "The store: file:DIRECTORY" };
 
@@ -34,7 +37,7 @@ pub const BACKUP: Program = Program {
             name: "file",
             value: "FILE",
             default: "",
-            help: "Where the backup goes; it replaces a file of this name",
+            help: "Where the backup goes, - for standard output; it replaces a file of this name",
         },
     ],
     ..PROGRAM
@@ -55,10 +58,10 @@ pub fn main(program: &Program, arguments: impl IntoIterator<Item = OsString>) ->
         Err(stop) => return stop.report(),
     };
     let done = if program.name == BACKUP.name { save(&store, &file) } else { restore(&store, &file) };
-    // Nobody is left to be told when even this cannot be printed.
+    // To standard error, as the backup itself may go to the output. Nobody is left to be told when this fails.
     match done {
         Ok(said) => {
-            let _ = writeln!(io::stdout(), "{said}");
+            let _ = writeln!(io::stderr(), "{said}");
             ExitCode::SUCCESS
         }
         Err(fault) => {
@@ -78,21 +81,34 @@ fn read(fields: &mut Fields<'_, '_>) -> (StoreUrl, PathBuf) {
 fn save(url: &StoreUrl, file: &Path) -> anyhow::Result<String> {
     let snapshot = store::read(url)?;
     let unwritten = || format!("{} cannot be written", file.display());
-    let mut part = file.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let mut out = BufWriter::new(File::create(&part).with_context(unwritten)?);
-    archive::write(&snapshot, Timestamp::now(), &mut out).with_context(unwritten)?;
-    let out = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(unwritten)?;
-    out.sync_all().with_context(unwritten)?;
-    // Whole or not at all: a backup of yesterday is there until today's is.
-    std::fs::rename(&part, file).with_context(unwritten)?;
-    Ok(format!(
-        "{} agents of {url} at resource version {} are in {}",
-        snapshot.agents.len(),
-        snapshot.revision,
-        file.display()
-    ))
+    if file == Path::new(STDOUT) {
+        let mut out = BufWriter::new(io::stdout().lock());
+        archive::write(&snapshot, Timestamp::now(), &mut out)
+            .and_then(|()| out.flush())
+            .with_context(unwritten)?;
+    } else {
+        let mut part = file.as_os_str().to_owned();
+        part.push(format!(".{}.part", std::process::id()));
+        let part = PathBuf::from(part);
+        let written = write_whole(&snapshot, &part, file);
+        if written.is_err() {
+            // What is left of it would only take room.
+            let _ = fs::remove_file(&part);
+        }
+        written.with_context(unwritten)?;
+    }
+    let (agents, revision) = (snapshot.agents.len(), snapshot.revision);
+    Ok(format!("{agents} agents of {url} at resource version {revision} are in {}", file.display()))
+}
+
+/// Whole or not at all, and durable: a backup of yesterday is there until today's is.
+fn write_whole(snapshot: &Snapshot, part: &Path, file: &Path) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create_new(part)?);
+    archive::write(snapshot, Timestamp::now(), &mut out)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    fs::rename(part, file)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn restore(url: &StoreUrl, file: &Path) -> anyhow::Result<String> {

@@ -473,6 +473,8 @@ mod tests {
         let kept = || catalog.answered(Kind::Agents, "id=a", now).unwrap();
         let before = kept();
         assert!(Arc::ptr_eq(&before.rows, &kept().rows), "what is heard of others is not its business");
+        catalog.apply(vec![put(stored("c", 3, 3))], now).unwrap();
+        assert!(Arc::ptr_eq(&before.rows, &kept().rows), "nor is who else comes");
         assert!(catalog.answered(Kind::Capabilities, "id=a", now).is_none());
         let heartbeat = json!({"agent_id": "a", "metadata": {"load": 1}});
         catalog.beat(Heartbeat::from_value(&heartbeat).unwrap(), Moment::now()).unwrap().unwrap();

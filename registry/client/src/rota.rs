@@ -5,27 +5,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Time for which another registry is asked that has answered in place of the own one.
+/// Time for which another registry is asked that has answered in place of the first one.
 const DETOUR: Duration = Duration::from_secs(30);
 
 /// Whose turn it is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Rota {
-    own: usize,
-    /// Who is asked in place of it, and until when.
+    /// Who is asked in place of the first one, and until when.
     detour: Mutex<Option<(usize, Instant)>>,
 }
 
 impl Rota {
-    /// The registry number `own` is asked first.
-    pub(crate) fn starting_with(own: usize) -> Self {
-        Self { own, detour: Mutex::new(None) }
-    }
-
     /// The numbers of all `count` registries in the order in which they are asked.
     pub(crate) fn turns(&self, count: usize, now: Instant) -> impl ExactSizeIterator<Item = usize> + use<> {
         let detour = self.detour().filter(|(_, until)| now < *until);
-        let first = detour.map_or(self.own, |(index, _)| index);
+        let first = detour.map_or(0, |(index, _)| index);
         (0..count).map(move |turn| (first + turn) % count)
     }
 
@@ -33,9 +27,9 @@ impl Rota {
     pub(crate) fn answered(&self, index: usize, now: Instant) {
         let mut detour = self.detour();
         match *detour {
-            // Not put off again: the own one has its turn in time.
+            // Not put off again: the first one has its turn in time.
             Some((known, until)) if known == index && now < until => {}
-            _ => *detour = (index != self.own).then_some((index, now + DETOUR)),
+            _ => *detour = (index != 0).then_some((index, now + DETOUR)),
         }
     }
 
@@ -50,16 +44,16 @@ mod tests {
 
     #[test]
     fn who_answers_in_place_of_another_is_asked_for_a_while() {
-        let (rota, now) = (Rota::starting_with(2), Instant::now());
+        let (rota, now) = (Rota::default(), Instant::now());
         let turns = |now| rota.turns(3, now).collect::<Vec<_>>();
-        assert_eq!(turns(now), [2, 0, 1]);
-        rota.answered(0, now);
         assert_eq!(turns(now), [0, 1, 2]);
+        rota.answered(1, now);
+        assert_eq!(turns(now), [1, 2, 0]);
         let later = now + DETOUR / 2;
-        rota.answered(0, later);
-        assert_eq!(turns(later), [0, 1, 2]);
-        assert_eq!(turns(now + DETOUR), [2, 0, 1], "the own one is asked again in time");
-        rota.answered(2, now + DETOUR);
-        assert_eq!(turns(now + DETOUR), [2, 0, 1]);
+        rota.answered(1, later);
+        assert_eq!(turns(later), [1, 2, 0]);
+        assert_eq!(turns(now + DETOUR), [0, 1, 2], "the first one is asked again in time");
+        rota.answered(0, now + DETOUR);
+        assert_eq!(turns(now + DETOUR), [0, 1, 2]);
     }
 }

@@ -88,6 +88,9 @@ pub fn load_with<T, U>(
     complete: impl FnOnce(T) -> Result<U, Problems>,
 ) -> Result<U, Stop> {
     let matches = command(program).try_get_matches_from(arguments).map_err(Stop::from_clap)?;
+    if let Some(word) = matches.subcommand_name() {
+        return Err(Stop::misplaced(program, word));
+    }
     let (sources, mut problems) = Sources::gather(program, &matches);
     let mut findings = Findings::default();
     let config = Fields::open(&sources.merged, "", &mut findings).map(|mut fields| {
@@ -265,6 +268,15 @@ impl Stop {
 
     fn checked(program: &Program) -> Self {
         Self { text: format!("{}: the configuration is valid\n", program.name), code: 0 }
+    }
+
+    /// Flags before a command would be passed over.
+    fn misplaced(program: &Program, word: &str) -> Self {
+        let text = format!(
+            "{} cannot start: write {} {word} first, and its flags behind it\n",
+            program.name, program.name
+        );
+        Self { text, code: EXIT_USAGE }
     }
 
     fn misconfigured(program: &Program, problems: &Problems) -> Self {

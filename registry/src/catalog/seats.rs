@@ -174,9 +174,9 @@ impl Seats {
 
     /// Everybody on these seats whose health is to be looked at by `now`.
     pub fn due(&self, seats: Range<usize>, now: Instant) -> impl Iterator<Item = &Seated> {
-        let (looks, now) = (self.looks.iter().zip(0..), self.micros(now));
-        let looks = looks.skip(seats.start).take(seats.len());
-        looks.filter(move |(look, _)| **look <= now).filter_map(|(_, seat)| self.at(seat))
+        let (seats, now) = (seats.start..seats.end.min(self.looks.len()), self.micros(now));
+        let looks = self.looks.get(seats.clone()).unwrap_or_default().iter().zip(seats);
+        looks.filter(move |(look, _)| **look <= now).filter_map(|(_, seat)| self.at(seat as u32))
     }
 
     /// How many seats there are, taken and free.

@@ -17,6 +17,10 @@ pub(super) fn read(database: &Database) -> Result<Snapshot, OpenError> {
     Ok(Snapshot { revision, agents: registrations::all(database)?, beats: heartbeats::all(database)? })
 }
 
+/// By so much a restored store is ahead of its backup: what happened between the two had revisions of its own, and who
+/// remembers one of those must be told that it is not known, not what has become of it since.
+const AHEAD: u64 = 1_000_000_000;
+
 /// Writes everything into a database in which nothing has been written yet, in one transaction. Returns whether that was
 /// so.
 pub(super) fn fill(database: &mut Database, snapshot: &Snapshot) -> rusqlite::Result<bool> {
@@ -28,7 +32,7 @@ pub(super) fn fill(database: &mut Database, snapshot: &Snapshot) -> rusqlite::Re
         registrations::put(&transaction, stored)?;
     }
     heartbeats::append(&transaction, &snapshot.beats)?;
-    registrations::set_revision(&transaction, snapshot.revision)?;
+    registrations::set_revision(&transaction, snapshot.revision + AHEAD)?;
     transaction.commit()?;
     Ok(true)
 }
