@@ -232,8 +232,8 @@ impl Catalog {
         self.read().seats.get(id).cloned()
     }
 
-    /// The page that `question` asks for; `text` is the query as it was written. Rendered without the lock, and kept to
-    /// be given again.
+    /// The page that `question` asks for; `text` is the query as it was written. Kept to be given again, and
+    /// rendered when somebody needs the bytes.
     ///
     /// # Errors
     /// When its `continue` is not ours.

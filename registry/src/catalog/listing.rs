@@ -107,8 +107,14 @@ impl Rows {
         Some(self.rendered.get_or_init(|| self.render(begin(self.kind), 0..self.hits.len())))
     }
 
+    /// These rows, each with what it shows of its agent's vitals.
+    fn rows(&self, range: Range<usize>) -> impl Iterator<Item = (&Hit, Option<&Showing>)> {
+        let shown = self.shown.get(range.clone()).unwrap_or_default();
+        self.hits.get(range).unwrap_or_default().iter().zip(shown_by(shown))
+    }
+
     fn render(&self, begin: &[u8], range: Range<usize>) -> Bytes {
-        let rows = || self.hits.iter().zip(shown_by(&self.shown)).skip(range.start).take(range.len());
+        let rows = || self.rows(range.clone());
         let room = rows().map(|(hit, shown)| hit.room(shown)).sum::<usize>();
         let mut out = Vec::with_capacity(begin.len() + room);
         out.extend_from_slice(begin);
@@ -210,10 +216,9 @@ impl Iterator for Rendering {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        let Rows { kind, hits, shown, .. } = &*self.rows;
-        let begin = if self.next == 0 { begin(*kind) } else { b"," };
+        let begin = if self.next == 0 { begin(self.rows.kind) } else { b"," };
         let (start, mut bytes) = (self.next, 0);
-        for (hit, shown) in hits.iter().zip(shown_by(shown)).skip(start) {
+        for (hit, shown) in self.rows.rows(start..self.rows.hits.len()) {
             if bytes >= PIECE_BYTES {
                 break;
             }

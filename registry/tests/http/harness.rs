@@ -17,6 +17,7 @@ use mesh_registry::store::engine::Engine;
 use mesh_registry::store::error::{CommitError, OpenError};
 use mesh_registry::store::follower::Changes;
 use mesh_registry::store::memory::Memory;
+use mesh_registry::store::url::StoreUrl;
 use mesh_registry::sweeper::Sweeper;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -50,16 +51,18 @@ impl TestRegistry {
         Self::of(Rooms::open(&config).await.unwrap())
     }
 
-    /// Starts again over a directory that the registry before may be about to leave.
+    /// Starts again over a directory that the registry before is about to leave: waits for its lock.
     pub(crate) async fn restarted(config: Config) -> Self {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            match Rooms::open(&config).await {
-                Ok(rooms) => return Self::of(rooms),
-                Err(fault) => assert!(Instant::now() < deadline, "{fault:?}"),
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let StoreUrl::File(directory) = &config.store else { panic!("{} is no directory", config.store) };
+        let lock = std::fs::File::open(directory.join("registry.lock")).unwrap();
+        let (free, freed) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let locked = lock.lock();
+            drop(lock);
+            free.send(locked)
+        });
+        freed.await.unwrap().unwrap();
+        Self::with(config).await
     }
 
     /// Starts over an engine of the test's own; writes may take a tenth of a second.
