@@ -24,8 +24,12 @@ use crate::store::url::StoreUrl;
 
 /// The file that stands for standard output.
 const STDOUT: &str = "-";
-const STORE: Setting =
-    Setting { name: "store", value: "URL", default: "file:./mesh-data", help: "The store: file:DIRECTORY" };
+const STORE: Setting = Setting {
+    name: "store",
+    value: "URL",
+    default: "file:./mesh-data",
+    help: "The store: file:DIRECTORY, or etcd://HOST:PORT,HOST:PORT",
+};
 
 /// The command that writes a backup.
 pub const BACKUP: Program = Program {
@@ -78,8 +82,9 @@ fn read(fields: &mut Fields<'_, '_>) -> (StoreUrl, PathBuf) {
     (store, fields.required("file", parsed).unwrap_or_default())
 }
 
-fn save(url: &StoreUrl, file: &Path) -> anyhow::Result<String> {
-    let snapshot = store::read(url)?;
+#[tokio::main]
+async fn save(url: &StoreUrl, file: &Path) -> anyhow::Result<String> {
+    let snapshot = store::read(url).await?;
     let unwritten = || format!("{} cannot be written", file.display());
     if file == Path::new(STDOUT) {
         let mut out = BufWriter::new(io::stdout().lock());
@@ -111,11 +116,12 @@ fn write_whole(snapshot: &Snapshot, part: &Path, file: &Path) -> io::Result<()> 
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn restore(url: &StoreUrl, file: &Path) -> anyhow::Result<String> {
+#[tokio::main]
+async fn restore(url: &StoreUrl, file: &Path) -> anyhow::Result<String> {
     let named = || format!("{} cannot be restored", file.display());
     let input = File::open(file).with_context(named)?;
     let snapshot = archive::read(BufReader::new(input)).with_context(named)?;
-    if !store::fill(url, &snapshot)? {
+    if !store::fill(url, &snapshot).await? {
         return Err(anyhow!(
             "{url} has been written already: name a store that is new, or move this one away"
         ));

@@ -13,6 +13,8 @@ pub mod progress;
 pub mod unflushed;
 pub mod watcher;
 
+pub mod locked;
+
 pub mod known;
 
 pub mod editions;
@@ -55,7 +57,7 @@ pub mod interned;
 pub mod posting;
 pub mod shapes;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use mesh_api::error::Fault;
 use mesh_api::heartbeat::Heartbeat;
@@ -70,6 +72,7 @@ use self::hit::Hit;
 use self::keeping::Keeping;
 use self::known::{Known, Noticed};
 use self::listing::{Listing, Rows};
+use self::locked::{AT_ONCE, Locked};
 use self::page::Page;
 use self::progress::Progress;
 use self::query::{Kind, Question};
@@ -80,17 +83,12 @@ use self::vitals::TooMuchSaid;
 use self::watcher::{Filter, Watcher};
 use crate::health::{AgentTypes, Vantage};
 use crate::moment::Moment;
-use crate::store::change::{Changed, Event, Snapshot, Stored};
-
-/// Most changes of status that are listed before readers get their turn.
-const NOTICED_AT_ONCE: usize = 64;
-/// Seats that are looked over under one lock: a millisecond or two.
-const SEATS_AT_ONCE: usize = 16_384;
+use crate::store::change::{Beat, Beats, Changed, Event, Snapshot, Stored};
 
 /// Everything the registry knows.
 #[derive(Debug)]
 pub struct Catalog {
-    known: RwLock<Known>,
+    known: Locked,
     answers: Answers,
     history: Arc<History>,
     types: AgentTypes,
@@ -107,7 +105,7 @@ impl Catalog {
     pub fn new(types: AgentTypes, keeping: Keeping, now: Instant) -> Self {
         let history = Arc::new(History::new(keeping.changes));
         Self {
-            known: RwLock::new(Known::nobody(Arc::clone(&history), keeping.retention, now)),
+            known: Locked::new(Known::nobody(Arc::clone(&history), keeping.retention, now)),
             answers: Answers::new(keeping.answers),
             history,
             types,
@@ -131,10 +129,20 @@ impl Catalog {
                 Event::Changed(Changed::Put(stored)) => outcome = outcome.and(self.put(stored, now)),
                 Event::Changed(Changed::Removed { id, revision }) => {
                     let outline = self.get(&id).map(|seated| seated.record.outline());
-                    self.write().remove(&id, outline.as_ref(), revision);
+                    self.known.write().remove(&id, outline.as_ref(), revision);
+                }
+                Event::Changed(Changed::Heard { heard, revision }) => {
+                    self.overhear(&heard, now);
+                    self.known.write().revision = revision;
+                }
+                Event::Changed(Changed::Lost { replica, heard, revision }) => {
+                    self.known.visit(|Seated { record, .. }| {
+                        record.vitals.adopt(replica, heard, record.thresholds.timeout, now);
+                    });
+                    self.known.write().revision = revision;
                 }
                 Event::Changed(Changed::SetAside { revision }) => {
-                    while !self.write().announce(revision, NOTICED_AT_ONCE) {}
+                    while !self.known.write().announce(revision, AT_ONCE) {}
                 }
             }
         }
@@ -153,7 +161,7 @@ impl Catalog {
             Ok(Arrival { record, outline, status, .. }) => seats.put(record, &outline, None, status),
             Err(fault) => outcome = Err(fault),
         });
-        self.write().replace(seats, snapshot.revision, now);
+        self.known.write().replace(seats, snapshot.revision, now);
         outcome
     }
 
@@ -163,7 +171,7 @@ impl Catalog {
         let known = known.as_ref().map(|seated| &*seated.record);
         let from = self.expiry.vantage(now);
         let arrival = Arrival::read(stored, known, None, &self.types, from);
-        let mut known = self.write();
+        let mut known = self.known.write();
         known.revision = revision;
         // A heartbeat may have come since it was read.
         arrival.map(|arrival| known.put(Arrival { status: arrival.record.derived_status(from), ..arrival }))
@@ -184,52 +192,58 @@ impl Catalog {
         }
         let has_news =
             |seated: &Seated| seated.record.derived_status(from) != seated.status || seated.is_silent();
-        if self.read().seats.get(record.id()).is_some_and(has_news) {
+        if self.known.read().seats.get(record.id()).is_some_and(has_news) {
             self.notice(std::slice::from_ref(&record.stored.id), from);
         }
         Ok(Some(record))
     }
 
-    /// Everybody whose status may have changed by itself.
-    pub fn due(&self, now: Instant) -> Vec<Seated> {
-        let (mut due, mut first) = (Vec::new(), 0);
-        loop {
-            // Let go of again and again: after the start this is everybody.
-            let known = self.read();
-            due.extend(known.seats.due(first..first + SEATS_AT_ONCE, now).cloned());
-            first += SEATS_AT_ONCE;
-            if first >= known.seats.room() {
-                return due;
+    /// Takes in what another registry heard.
+    fn overhear(&self, heard: &[(String, Beat)], now: Instant) {
+        let (from, mut news) = (self.expiry.vantage(now), Vec::new());
+        for (id, beat) in heard {
+            let seated = self.get(id).filter(|seated| seated.record.stored.incarnation == beat.life);
+            let Some((seated, via)) = seated.zip(beat.via) else { continue };
+            if seated.record.vitals.overheard(beat, via, now)
+                && (seated.record.derived_status(from) != seated.status || seated.is_silent())
+            {
+                news.push(Arc::clone(&seated.record.stored.id));
             }
         }
+        self.notice(&news, from);
+    }
+
+    /// When everybody was heard whom this registry heard last.
+    pub fn heard_here(&self, now: Instant) -> Beats {
+        self.known.heard_here(now)
+    }
+
+    /// Everybody whose status may have changed by itself.
+    pub fn due(&self, now: Instant) -> Vec<Seated> {
+        self.known.due(now)
     }
 
     /// Lists each of these agents under the status that follows from what is heard. Returns what has changed.
     pub fn notice(&self, ids: &[Arc<str>], from: Vantage) -> Vec<Noticed> {
-        let mut changed = Vec::new();
-        for ids in ids.chunks(NOTICED_AT_ONCE) {
-            let mut known = self.write();
-            changed.extend(ids.iter().filter_map(|id| known.notice(id, from)));
-        }
-        changed
+        self.known.notice(ids, from)
     }
 
     /// How many agents have neither expired nor gone offline, and how many of them are silent beyond their timeout.
     pub fn living(&self) -> (usize, usize) {
-        let known = self.read();
+        let known = self.known.read();
         (known.seats.living(), known.seats.silent())
     }
 
     /// How many agents have a status that watchers have not been told.
     pub fn unannounced(&self) -> usize {
-        self.read().unannounced()
+        self.known.read().unannounced()
     }
 
     // === answers ===
 
     /// The agent `id`.
     pub fn get(&self, id: &str) -> Option<Seated> {
-        self.read().seats.get(id).cloned()
+        self.known.read().seats.get(id).cloned()
     }
 
     /// The page that `question` asks for; `text` is the query as it was written. Kept to be given again, and
@@ -238,7 +252,7 @@ impl Catalog {
     /// # Errors
     /// When its `continue` is not ours.
     pub fn list(&self, question: Question<'_>, text: &str, now: Instant) -> Result<Listing, Fault> {
-        let known = self.read();
+        let known = self.known.read();
         let found = question.find(&known.seats);
         let page = Page::cut(&known.seats, &found, question.paging())?;
         let (revision, is_warm) = (known.revision, now >= known.warm_at);
@@ -254,7 +268,7 @@ impl Catalog {
     pub fn answered(&self, kind: Kind, text: &str, now: Instant) -> Option<Listing> {
         let kept = self.answers.get(kind, text)?;
         // The lock keeps the mark and the revision together.
-        let known = self.read();
+        let known = self.known.read();
         let (revision, is_warm) = (known.revision, now >= known.warm_at);
         let is_current = known.editions.is_current(kept.mark);
         drop(known);
@@ -267,31 +281,23 @@ impl Catalog {
     /// # Errors
     /// When changes behind `from` are not kept any more.
     pub fn watch(&self, filter: Filter, from: Option<u64>) -> Result<(Vec<Hit>, Watcher), Gone> {
-        let known = self.read();
+        let known = self.known.read();
         Watcher::open(&self.history, filter, from, &known.seats, known.revision)
     }
 
     /// The newest revision that answers take into account.
     pub fn revision(&self) -> u64 {
-        self.read().revision
+        self.known.read().revision
     }
 
     /// Counts of everything.
     pub fn census(&self) -> Census {
-        Census::of(self.read().seats.index())
+        Census::of(self.known.read().seats.index())
     }
 
     /// Whether every agent there is has had the time to register.
     pub fn is_warm(&self, now: Instant) -> bool {
-        now >= self.read().warm_at
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Known> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
+        now >= self.known.read().warm_at
     }
 }
 
@@ -309,7 +315,6 @@ mod tests {
 
     use super::known::WARM_UP;
     use super::*;
-    use crate::store::change::{Beat, Beats};
 
     const KEEPING: Keeping = Keeping { answers: 10, changes: 10, retention: Duration::from_secs(60) };
 
@@ -368,8 +373,8 @@ mod tests {
 
     #[test]
     fn a_flushed_heartbeat_counts_only_for_the_life_that_sent_it() {
-        let beat = Beat { at: 1_000, life: 1, reported: Reported::Healthy };
-        let beats = Beats::from(["same", "later"].map(|id| (id.to_owned(), beat)));
+        let beat = Beat { at: 1_000, life: 1, reported: Reported::Healthy, said: None, via: None };
+        let beats = Beats::from(["same", "later"].map(|id| (id.to_owned(), beat.clone())));
         let (catalog, now) = fed(snapshot(2, vec![stored("same", 1, 1), stored("later", 2, 2)], beats));
         assert_eq!(
             (status(&catalog, "same", now), status(&catalog, "later", now)),

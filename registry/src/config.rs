@@ -38,7 +38,8 @@ pub const PROGRAM: Program = Program {
             name: "store",
             value: "URL",
             default: "file:./mesh-data",
-            help: "Where registrations are kept: file:DIRECTORY, or memory: for nowhere",
+            help: "Where registrations are kept: file:DIRECTORY, etcd://HOST:PORT,HOST:PORT to share them with other registries, \
+                   or memory: for nowhere",
         },
         Setting {
             name: "cache_ttl",
@@ -68,7 +69,7 @@ pub const PROGRAM: Program = Program {
             name: "database_pool_size",
             value: "CONNECTIONS",
             default: "20",
-            help: "Most connections to a store that is a server; the stores of this release need one and take no more",
+            help: "Most connections to a store that is a server; etcd needs one to each member and takes no more",
         },
         Setting {
             name: "query_timeout",
@@ -236,10 +237,9 @@ mod tests {
 
     #[test]
     fn every_fault_is_reported_and_an_unknown_store_with_the_known_ones() {
-        let stop =
-            load(&["--listen", "here", "--store", "etcd://h:2379", "--query-timeout", "0"]).unwrap_err();
+        let stop = load(&["--listen", "here", "--store", "etcd://h", "--query-timeout", "0"]).unwrap_err();
         let report = format!("{stop:?}");
-        for said in ["127.0.0.1:8000", "memory: or file:DIRECTORY", "query-timeout"] {
+        for said in ["127.0.0.1:8000", "file:DIRECTORY or etcd://", "query-timeout"] {
             assert!(report.contains(said), "{said} in {report}");
         }
     }

@@ -50,6 +50,9 @@ pub enum RegistryError {
     /// The disk that makes registrations durable is full.
     #[error("the registration cannot be stored because the disk is full")]
     StorageFull(#[source] Source),
+    /// The store takes no document of this size.
+    #[error("the document is larger than the store takes: leave out what others need not know")]
+    TooLarge(#[source] Source),
     /// The store cannot be reached now.
     #[error("the store is not available, try again")]
     Unavailable(#[source] Source),

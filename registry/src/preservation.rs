@@ -7,7 +7,8 @@
 //! passed before the first eviction falls due; agents without that distance between the two are counted when they have
 //! expired at the tick before, and taken back. The horizon stands still, and the silent agents stay `degraded`, until
 //! at most half of them are silent, or until `patience` has passed and they are believed to be gone. It also stands
-//! still while the store cannot be written, because a registry in trouble is a bad witness.
+//! still while the store cannot be written, or while what other registries hear may be missing, because a registry in
+//! trouble is a bad witness.
 
 use std::fmt;
 use std::time::Duration;
@@ -43,6 +44,10 @@ pub enum Reason {
     FleetSilent,
     /// The store cannot be written.
     StoreUnreachable,
+    /// The store does not tell what others write.
+    StoreBehind,
+    /// Another registry does not tell whom it hears.
+    RegistrySilent,
 }
 
 impl fmt::Display for Reason {
@@ -50,6 +55,8 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::FleetSilent => "most agents fell silent at the same moment",
             Self::StoreUnreachable => "the store cannot be written",
+            Self::StoreBehind => "the store does not tell what other registries write",
+            Self::RegistrySilent => "another registry does not tell whom it hears",
         })
     }
 }
@@ -61,18 +68,11 @@ impl Preservation {
     }
 
     /// Moves the horizon to `now`, or freezes it. Of `fleet` agents that have not expired before [`Self::window`],
-    /// `silent` are silent beyond their timeout.
-    pub fn sweep(&mut self, now: Instant, fleet: usize, silent: usize, store_reachable: bool) {
-        let falls = fleet >= SMALLEST_FLEET && silent * 2 > fleet;
-        let reason = if !store_reachable {
-            Some(Reason::StoreUnreachable)
-        } else if falls && !self.is_out_of_patience(now) {
-            Some(Reason::FleetSilent)
-        } else {
-            None
-        };
-        match reason {
-            Some(reason) => self.hold(now, reason),
+    /// `silent` are silent beyond their timeout. `blind` says why this registry is no witness, if it is none.
+    pub fn sweep(&mut self, now: Instant, fleet: usize, silent: usize, blind: Option<Freeze>) {
+        let falls = fleet >= SMALLEST_FLEET && silent * 2 > fleet && !self.is_out_of_patience(now);
+        match blind.or(falls.then_some(Freeze { since: now, reason: Reason::FleetSilent })) {
+            Some(freeze) => self.hold(freeze),
             None => self.advance(now),
         }
     }
@@ -99,11 +99,11 @@ impl Preservation {
         })
     }
 
-    fn hold(&mut self, now: Instant, reason: Reason) {
+    fn hold(&mut self, freeze: Freeze) {
         self.horizon = self.previous;
         match self.freeze {
-            Some(freeze) if freeze.reason == reason => {}
-            _ => self.freeze = Some(Freeze { since: now, reason }),
+            Some(known) if known.reason == freeze.reason => {}
+            _ => self.freeze = Some(freeze),
         }
     }
 
@@ -127,7 +127,7 @@ mod tests {
         let start = Instant::now();
         let mut preservation = Preservation::new(start, PATIENCE);
         for second in 1..=until {
-            sweep(&mut preservation, start, second, dues, true);
+            sweep(&mut preservation, start, second, dues, None);
         }
         (start, preservation)
     }
@@ -137,13 +137,13 @@ mod tests {
         start: Instant,
         second: u32,
         dues: &[u32],
-        store_reachable: bool,
+        blind: Option<Reason>,
     ) {
         let now = start + SECOND * second;
         let dues = dues.iter().map(|due| start + SECOND * *due).filter(|due| *due > preservation.window());
         let silent = dues.clone().filter(|due| *due <= now).count();
         let fleet = dues.count();
-        preservation.sweep(now, fleet, silent, store_reachable);
+        preservation.sweep(now, fleet, silent, blind.map(|reason| Freeze { since: now, reason }));
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
         let (start, mut preservation) = swept(&[5; 20], 10);
         let mut dues = vec![5; 10];
         dues.extend([500; 10]);
-        sweep(&mut preservation, start, 11, &dues, true);
+        sweep(&mut preservation, start, 11, &dues, None);
         assert_eq!((preservation.horizon(), preservation.freeze()), (start + SECOND * 11, None));
     }
 
@@ -190,17 +190,20 @@ mod tests {
     fn a_fleet_that_never_comes_back_is_given_up_for_good() {
         let (start, mut preservation) = swept(&[5; 20], 10);
         for second in [5 + 3600, 5 + 3601, 5 + 3602] {
-            sweep(&mut preservation, start, second, &[5; 20], true);
+            sweep(&mut preservation, start, second, &[5; 20], None);
             assert_eq!(preservation.freeze(), None, "{second}");
         }
     }
 
     #[test]
-    fn nobody_expires_while_the_store_cannot_be_written() {
-        let (start, mut preservation) = swept(&[], 3);
-        sweep(&mut preservation, start, 4, &[4], false);
-        assert_eq!(preservation.freeze().unwrap().reason, Reason::StoreUnreachable);
-        sweep(&mut preservation, start, 5, &[4], true);
-        assert_eq!(preservation.horizon(), start + SECOND * 5);
+    fn nobody_expires_while_this_registry_is_a_bad_witness() {
+        for reason in [Reason::StoreUnreachable, Reason::StoreBehind, Reason::RegistrySilent] {
+            let (start, mut preservation) = swept(&[], 3);
+            sweep(&mut preservation, start, 4, &[4], Some(reason));
+            assert_eq!(preservation.freeze().unwrap().reason, reason);
+            assert!(preservation.horizon() < start + SECOND * 4);
+            sweep(&mut preservation, start, 5, &[4], None);
+            assert_eq!(preservation.horizon(), start + SECOND * 5);
+        }
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use mesh_api::agent::Registration;
+use tokio::time::timeout;
 
 use crate::catalog::Catalog;
 use crate::catalog::progress::Abandoned;
@@ -37,6 +38,11 @@ pub enum Effect {
     /// The document is the one that was registered.
     Unchanged(u64),
 }
+
+/// A store that is shared was written, and does not tell us so.
+#[derive(Debug, thiserror::Error)]
+#[error("the change is made, but this registry has not been told of it in time")]
+struct NotShown;
 
 impl Registrar {
     /// Changes `store`, as `catalog` sees it.
@@ -94,10 +100,13 @@ impl Registrar {
             Ok(revision) => (revision, Some(revision)),
             Err(CommitError::Conflict { at }) => (at, None),
             Err(fault @ CommitError::Full(_)) => return Err(RegistryError::StorageFull(fault.into())),
+            Err(fault @ CommitError::TooLarge(_)) => return Err(RegistryError::TooLarge(fault.into())),
             Err(fault) => return Err(RegistryError::Unavailable(fault.into())),
         };
-        let reached = self.catalog.progress.reached(revision).await;
-        reached.map_err(|fault: Abandoned| RegistryError::Unavailable(fault.into()))?;
+        match timeout(self.store.patience(), self.catalog.progress.reached(revision)).await {
+            Ok(reached) => reached.map_err(|fault: Abandoned| RegistryError::Unavailable(fault.into()))?,
+            Err(_) => return Err(RegistryError::Unavailable(NotShown.into())),
+        }
         Ok(committed)
     }
 }

@@ -45,6 +45,8 @@ pub struct Rooms {
     pub sweeper: Sweeper,
     /// Ends all watches when it is cancelled: they do not end by themselves.
     pub watches: CancellationToken,
+    /// What keeps the registrations.
+    pub store: Arc<Store>,
 }
 
 /// Why the registry does not run.
@@ -117,6 +119,7 @@ impl Server {
         if sweeper.await.is_err() {
             tracing::error!("the sweeper panicked");
         }
+        rooms.store.leave().await;
         feed.abort();
         outcome
     }
@@ -163,7 +166,13 @@ impl Rooms {
             max_watchers: config.max_watchers,
         };
         let schedule = Schedule { interval: config.health_check_interval, retention: config.retention };
-        let sweeper = Sweeper::new(catalog, store, registrar, schedule, now);
-        Ok(Self { router: router(Arc::new(registry), limits, watches.clone()), feed, sweeper, watches })
+        let sweeper = Sweeper::new(catalog, Arc::clone(&store), registrar, schedule, now);
+        Ok(Self {
+            router: router(Arc::new(registry), limits, watches.clone()),
+            feed,
+            sweeper,
+            watches,
+            store,
+        })
     }
 }

@@ -6,8 +6,7 @@
 //! is never stored; heartbeats come in batches, so that a restart knows who had been heard, and with each batch the
 //! changes of health since the last one get revisions of their own.
 
-pub mod url;
-
+pub mod etcd;
 pub mod file;
 pub mod memory;
 
@@ -17,13 +16,16 @@ pub mod follower;
 pub mod change;
 pub mod error;
 
+pub mod url;
+
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use self::change::{Beats, Change, Snapshot};
-use self::engine::Engine;
+use self::engine::{Engine, Gap};
 use self::error::{CommitError, FillError, OpenError};
+use self::etcd::Etcd;
 use self::file::File;
 use self::follower::Changes;
 use self::memory::Memory;
@@ -33,10 +35,11 @@ use self::url::StoreUrl;
 ///
 /// # Errors
 /// When it is not there or cannot be read, or keeps nothing.
-pub fn read(url: &StoreUrl) -> Result<Snapshot, OpenError> {
+pub async fn read(url: &StoreUrl) -> Result<Snapshot, OpenError> {
     match url {
         StoreUrl::Memory => Err(OpenError::Volatile),
         StoreUrl::File(directory) => file::read(directory),
+        StoreUrl::Etcd(endpoints) => etcd::read(endpoints).await,
     }
 }
 
@@ -44,10 +47,11 @@ pub fn read(url: &StoreUrl) -> Result<Snapshot, OpenError> {
 ///
 /// # Errors
 /// When it cannot be opened or written, or keeps nothing.
-pub fn fill(url: &StoreUrl, snapshot: &Snapshot) -> Result<bool, FillError> {
+pub async fn fill(url: &StoreUrl, snapshot: &Snapshot) -> Result<bool, FillError> {
     match url {
         StoreUrl::Memory => Err(OpenError::Volatile.into()),
         StoreUrl::File(directory) => file::fill(directory, snapshot),
+        StoreUrl::Etcd(endpoints) => etcd::fill(endpoints, snapshot).await,
     }
 }
 
@@ -68,6 +72,7 @@ impl Store {
         let engine: Arc<dyn Engine> = match url {
             StoreUrl::Memory => Arc::new(Memory::default()),
             StoreUrl::File(directory) => Arc::new(File::open(directory).await?),
+            StoreUrl::Etcd(endpoints) => Arc::new(Etcd::open(endpoints).await?),
         };
         Ok(Self::over(engine, patience))
     }
@@ -106,6 +111,41 @@ impl Store {
         result
     }
 
+    /// How often to flush even when there is nothing to tell, if other registries wait for it.
+    pub fn pulse(&self) -> Option<Duration> {
+        self.engine.pulse()
+    }
+
+    /// Whether it is time for [`Self::sum_up`].
+    pub fn is_sum_due(&self) -> bool {
+        self.engine.is_sum_due()
+    }
+
+    /// Keeps when each agent was last heard that was last heard here, in place of all flushes before.
+    ///
+    /// # Errors
+    /// Why it could not be written. It is due again then.
+    pub async fn sum_up(&self, beats: Arc<Beats>) -> Result<(), CommitError> {
+        let result = self.within_patience(self.engine.sum_up(beats)).await;
+        self.note(result.as_ref().err());
+        result
+    }
+
+    /// What was written by others and may not have come by, if there may be something.
+    pub fn gap(&self) -> Option<Gap> {
+        self.engine.gap()
+    }
+
+    /// Tells others who share the store that this registry will be gone.
+    pub async fn leave(&self) {
+        self.engine.leave().await;
+    }
+
+    /// How long callers wait for a write.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Why the last write failed; `None` when it did not.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -118,9 +158,8 @@ impl Store {
         tokio::time::timeout(self.patience, write).await.unwrap_or(Err(CommitError::TimedOut(self.patience)))
     }
 
-    /// A conflict is a store at work, not one in trouble.
     fn note(&self, fault: Option<&CommitError>) {
-        let trouble = fault.filter(|fault| !matches!(fault, CommitError::Conflict { .. }));
+        let trouble = fault.filter(|fault| fault.is_trouble());
         let known = self.trouble().is_some();
         if known || trouble.is_some() {
             let trouble = trouble.map(ToString::to_string);

@@ -52,6 +52,7 @@ impl Sweeper {
     /// Sweeps until `stop` is cancelled, then flushes once more.
     pub async fn run(self, stop: CancellationToken) {
         let Self { mut judge, keeper, interval } = self;
+        let pulse = keeper.pulse();
         let news = Notify::new();
         let judging = async {
             let mut timer = ticks(interval);
@@ -63,11 +64,12 @@ impl Sweeper {
             }
         };
         let keeping = async {
-            let mut timer = ticks(interval);
+            let mut timer = ticks(pulse.map_or(interval, |pulse| pulse.min(interval)));
             loop {
                 tokio::select! {
                     _ = timer.tick() => {
                         keeper.flush().await;
+                        keeper.sum_up().await;
                         keeper.remove_gone(Instant::now()).await;
                     }
                     () = news.notified() => keeper.flush().await,

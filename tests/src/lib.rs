@@ -9,6 +9,8 @@ pub mod sidecar;
 pub mod registry;
 
 pub mod agent;
+pub mod etcd;
+
 pub mod program;
 
 pub mod cutter;

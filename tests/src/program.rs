@@ -103,9 +103,22 @@ impl Program {
     /// # Panics
     /// When it cannot be asked.
     pub async fn terminate(&self) {
+        self.signal("TERM").await;
+    }
+
+    /// Sends it a signal: `STOP` stops it in its tracks, `CONT` lets it go on.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub async fn signal(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill runs");
-        assert!(sent.success(), "SIGTERM could not be sent to {id}");
+        let sent = Command::new("kill").args([&format!("-{signal}"), &id]).status().await.expect("kill runs");
+        assert!(sent.success(), "SIG{signal} could not be sent to {id}");
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Waits for its end.

@@ -249,7 +249,7 @@ mod tests {
                 revision: 7,
             })
         };
-        let beat = Beat { at: 5, life: 3, reported: Reported::Draining };
+        let beat = Beat { at: 5, life: 3, reported: Reported::Draining, said: None, via: None };
         let beats = Beats::from([("a".to_owned(), beat)]);
         Snapshot { revision: 9, agents: vec![agent("a", None), agent("b", Some("some\"body"))], beats }
     }

@@ -84,9 +84,13 @@ impl Arrival {
                 if record.stored.revision != stored.revision {
                     record.vitals.registered(from.now);
                 }
+                let beat = beat.filter(|beat| beat.life == stored.incarnation);
+                if let Some((beat, via)) = beat.and_then(|beat| Some((beat, beat.via?))) {
+                    record.vitals.overheard(beat, via, from.now);
+                }
                 Arc::clone(&record.vitals)
             }
-            (None, Some(beat)) => Arc::new(Vitals::restored(*beat, from.now)),
+            (None, Some(beat)) => Arc::new(Vitals::restored(beat, from.now)),
             (None, None) => Arc::new(Vitals::unheard(from.now)),
         };
         let outline = outline::read(&stored.document).map_err(unreadable)?;

@@ -179,6 +179,11 @@ impl Seats {
         looks.filter(move |(look, _)| **look <= now).filter_map(|(_, seat)| self.at(seat as u32))
     }
 
+    /// Everybody on these seats.
+    pub fn on(&self, seats: Range<usize>) -> impl Iterator<Item = &Seated> {
+        self.seated.iter().take(seats.end).skip(seats.start).flatten()
+    }
+
     /// How many seats there are, taken and free.
     pub fn room(&self) -> usize {
         self.looks.len()

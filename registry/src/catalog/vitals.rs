@@ -3,7 +3,7 @@
 //! before take a lock, and that of one agent alone.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::health::Signs;
 use crate::moment::Moment;
-use crate::store::change::Beat;
+use crate::store::change::{Beat, HERE, Via};
 
+/// How much later silence begins when another registry heard the agent: what it hears comes once a second.
+const UNDERWAY: Duration = Duration::from_secs(2);
 /// In place of the time of the last heartbeat when there was none.
 const NEVER: i64 = i64::MIN;
 
@@ -40,6 +42,8 @@ pub struct Vitals {
     /// In milliseconds since 1970.
     last_heartbeat: AtomicI64,
     reported: AtomicU8,
+    /// The number of the registry that heard it last.
+    heard_by: AtomicU32,
     is_unflushed: AtomicBool,
     said: Mutex<Option<Arc<Said>>>,
     /// The fingerprint of what is said; 0 when nothing is. Beside the lock, because every answer that is given again
@@ -72,9 +76,18 @@ impl Vitals {
         Self::new(NEVER, Reported::Healthy, now)
     }
 
-    /// Of an agent that was heard before a restart. Its silence counts from now: we were the ones who were away.
-    pub fn restored(beat: Beat, now: Instant) -> Self {
-        Self::new(beat.at, beat.reported, now)
+    /// Of an agent that was heard before a restart. Its silence counts from now, as we were the ones who were away, unless
+    /// another registry heard it meanwhile.
+    pub fn restored(beat: &Beat, now: Instant) -> Self {
+        let elsewhere = beat.via.filter(|via| via.replica != HERE);
+        let born = elsewhere.and_then(|via| now.checked_sub(via.ago)).unwrap_or(now);
+        let this = Self::new(beat.at, beat.reported, born);
+        this.repeat(beat);
+        if let Some(via) = elsewhere {
+            this.heard_by.store(via.replica, Relaxed);
+            this.registered(born + UNDERWAY);
+        }
+        this
     }
 
     fn new(last_heartbeat: i64, reported: Reported, now: Instant) -> Self {
@@ -83,6 +96,7 @@ impl Vitals {
             silent_since: AtomicU64::new(0),
             last_heartbeat: AtomicI64::new(last_heartbeat),
             reported: AtomicU8::new(reported as u8),
+            heard_by: AtomicU32::new(HERE),
             is_unflushed: AtomicBool::new(false),
             said: Mutex::new(None),
             saying: AtomicU64::new(0),
@@ -99,6 +113,7 @@ impl Vitals {
             self.say(heartbeat.metadata)?;
         }
         self.reported.store(heartbeat.status as u8, Relaxed);
+        self.heard_by.store(HERE, Relaxed);
         self.registered(now.instant);
         // Released last: who sees that it was heard sees the rest too.
         self.last_heartbeat.store(now.wall.as_millisecond(), Release);
@@ -109,6 +124,39 @@ impl Vitals {
     pub fn registered(&self, now: Instant) {
         let silent_since = now.saturating_duration_since(self.born).as_micros();
         self.silent_since.store(u64::try_from(silent_since).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Takes in what another registry heard, unless what is known is newer. Returns whether it is not.
+    pub fn overheard(&self, beat: &Beat, via: Via, now: Instant) -> bool {
+        let later = if self.heard_by.load(Relaxed) == HERE { Duration::ZERO } else { UNDERWAY };
+        let heard = now.checked_sub(via.ago).unwrap_or(now);
+        if self.signs().heard && heard + later < self.signs().silent_since {
+            return false;
+        }
+        self.repeat(beat);
+        self.reported.store(beat.reported as u8, Relaxed);
+        self.heard_by.store(via.replica, Relaxed);
+        self.registered(heard + UNDERWAY);
+        self.last_heartbeat.store(beat.at, Release);
+        true
+    }
+
+    /// The registry that heard the agent last is gone, and may have heard it since: its silence counts from now, and is
+    /// ours to judge, unless it was silent for `timeout` before we missed that registry at `missed`.
+    pub fn adopt(&self, replica: u32, missed: Instant, timeout: Duration, now: Instant) {
+        if self.heard_by.compare_exchange(replica, HERE, Relaxed, Relaxed).is_ok()
+            && self.signs().silent_since + timeout > missed
+        {
+            self.registered(now.max(self.signs().silent_since));
+        }
+    }
+
+    fn repeat(&self, beat: &Beat) {
+        let said = beat.said.as_deref().and_then(|said| serde_json::from_str(said).ok());
+        if let Some(metadata) = said {
+            // It was not too much for whoever heard it.
+            let _ = self.say(metadata);
+        }
     }
 
     fn say(&self, metadata: Map<String, Value>) -> Result<(), TooMuchSaid> {
@@ -160,10 +208,21 @@ impl Vitals {
     }
 
     /// What the store has not been told yet; `life` is the agent's incarnation.
-    pub fn take_unflushed(&self, life: u64) -> Option<Beat> {
-        let is_unflushed = self.is_unflushed.swap(false, AcqRel);
+    pub fn take_unflushed(&self, life: u64, now: Instant) -> Option<Beat> {
+        self.is_unflushed.swap(false, AcqRel).then(|| self.heard_here(life, now)).flatten()
+    }
+
+    /// What was heard of the agent last, if this registry heard it.
+    pub fn heard_here(&self, life: u64, now: Instant) -> Option<Beat> {
         let at = self.last_heartbeat.load(Acquire);
-        (is_unflushed && at != NEVER).then(|| Beat { at, life, reported: self.reported() })
+        let replica = self.heard_by.load(Relaxed);
+        (at != NEVER && replica == HERE).then(|| Beat {
+            at,
+            life,
+            reported: self.reported(),
+            said: self.said().map(|said| said.json.as_str().into()),
+            via: Some(Via { replica, ago: now.saturating_duration_since(self.signs().silent_since) }),
+        })
     }
 
     /// The store could not be told after all. Returns whether nobody else has said so since.
@@ -214,13 +273,16 @@ mod tests {
     fn a_heartbeat_is_flushed_once_unless_the_store_could_not_take_it() {
         let now = Moment::now();
         let vitals = Vitals::unheard(now.instant);
-        assert_eq!(vitals.take_unflushed(7), None);
+        assert_eq!(vitals.take_unflushed(7, now.instant), None);
         let draining = heartbeat(json!({"agent_id": "a", "status": "draining"}));
         assert_eq!([vitals.beat(draining.clone(), now), vitals.beat(draining, now)], [Ok(true), Ok(false)]);
-        let beat = Beat { at: now.wall.as_millisecond(), life: 7, reported: Reported::Draining };
-        assert_eq!((vitals.take_unflushed(7), vitals.take_unflushed(7)), (Some(beat), None));
+        let take = || vitals.take_unflushed(7, now.instant);
+        let via = Some(Via { replica: HERE, ago: Duration::ZERO });
+        let beat =
+            Beat { at: now.wall.as_millisecond(), life: 7, reported: Reported::Draining, said: None, via };
+        assert_eq!((take(), take()), (Some(beat.clone()), None));
         assert!(vitals.keep_unflushed());
-        assert_eq!(vitals.take_unflushed(7), Some(beat));
+        assert_eq!(take(), Some(beat));
     }
 
     #[test]

@@ -76,6 +76,9 @@ impl ApiError {
             Self::Registry(RegistryError::Unavailable(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }
+            Self::Registry(RegistryError::TooLarge(_)) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge)
+            }
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, Code::MalformedBody),
             Self::BodyTimedOut(_) => (StatusCode::REQUEST_TIMEOUT, Code::MalformedBody),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge),

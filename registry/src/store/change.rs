@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use mesh_api::agent::Registration;
 use mesh_api::health::Reported;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// A registration as it is kept. Its JSON is kept and not its fields: that is a third of the memory, and what answers
 /// are made of.
@@ -75,6 +77,22 @@ pub enum Changed {
         /// The revision of the removal.
         revision: u64,
     },
+    /// Another registry has heard these agents.
+    Heard {
+        /// Whom and when.
+        heard: Vec<(String, Beat)>,
+        /// The revision at which it said so.
+        revision: u64,
+    },
+    /// Another registry is gone, and what it heard in the end was not told.
+    Lost {
+        /// Its number.
+        replica: u32,
+        /// When the last of what it heard was told.
+        heard: Instant,
+        /// The revision of its loss.
+        revision: u64,
+    },
     /// No registration has changed: the revisions up to this one are for what the registry itself noticed.
     SetAside {
         /// The last of them.
@@ -97,7 +115,7 @@ pub struct Snapshot {
 pub type Beats = BTreeMap<String, Beat>;
 
 /// When an agent was last heard, and what it said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     /// Milliseconds since 1970.
     pub at: i64,
@@ -106,7 +124,25 @@ pub struct Beat {
     /// What it said about itself.
     #[serde(default, skip_serializing_if = "is_healthy")]
     pub reported: Reported,
+    /// The metadata that its heartbeats brought, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Box<str>>,
+    /// By whom it was heard, and how long ago; `None` when that was before a restart. Not kept.
+    #[serde(skip)]
+    pub via: Option<Via>,
 }
+
+/// By whom an agent was heard, and how long ago, by no clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Via {
+    /// The number of the registry; [`HERE`] is this one.
+    pub replica: u32,
+    /// How long ago.
+    pub ago: Duration,
+}
+
+/// The number of this registry among those that share a store.
+pub const HERE: u32 = 0;
 
 fn is_healthy(reported: &Reported) -> bool {
     *reported == Reported::Healthy
@@ -148,7 +184,10 @@ impl Changed {
     pub fn revision(&self) -> u64 {
         match self {
             Self::Put(stored) => stored.revision,
-            Self::Removed { revision, .. } | Self::SetAside { revision } => *revision,
+            Self::Removed { revision, .. }
+            | Self::Heard { revision, .. }
+            | Self::Lost { revision, .. }
+            | Self::SetAside { revision } => *revision,
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _, ready};
+use tokio::time::Instant;
 
 use super::change::{Beats, Change};
 use super::error::{CommitError, OpenError};
@@ -22,4 +24,48 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// `noticed` revisions for what the registry noticed by itself, and tells followers of them.
     /// Answers the revision that was reached.
     fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<u64, CommitError>>;
+
+    /// How often to flush even when there is nothing to tell, because other registries that share the store take it for a
+    /// sign of life; `None` when nobody does.
+    fn pulse(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether it is time for [`Self::sum_up`].
+    fn is_sum_due(&self) -> bool {
+        false
+    }
+
+    /// Keeps when each agent was last heard that was last heard here, in place of all flushes before.
+    fn sum_up(&self, _beats: Arc<Beats>) -> BoxFuture<'_, Result<(), CommitError>> {
+        ready(Ok(())).boxed()
+    }
+
+    /// What followers may not have been told that others wrote, if there may be something.
+    fn gap(&self) -> Option<Gap> {
+        None
+    }
+
+    /// Tells the others who share the store that this registry will be gone.
+    fn leave(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
+}
+
+/// Something that was written may not have come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Everything from before has.
+    pub since: Instant,
+    /// What may be missing.
+    pub cause: Cause,
+}
+
+/// What may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Anything.
+    Store,
+    /// Whom another registry hears.
+    Replica,
 }

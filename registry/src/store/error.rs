@@ -60,6 +60,26 @@ pub enum OpenError {
         /// What is wrong with it.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A store that is a server does not answer, or refuses.
+    #[error("the store {store} cannot be used: is it running, and is this its address?")]
+    Unreachable {
+        /// Its URL.
+        store: String,
+        /// What it says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A key of a store that is a server is not what we wrote.
+    #[error(
+        "the store {store} holds under the key {key} what is no registration: delete that key, or restore a backup"
+    )]
+    BadKey {
+        /// Its URL.
+        store: String,
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// There is nothing to open.
     #[error("memory: keeps nothing beyond its process, name a store that does")]
     Volatile,
@@ -91,6 +111,9 @@ pub enum CommitError {
     /// There is no room.
     #[error("the disk of the store is full")]
     Full(#[source] Arc<dyn Error + Send + Sync>),
+    /// The store does not take anything that large.
+    #[error("the document is larger than the store takes")]
+    TooLarge(#[source] Arc<dyn Error + Send + Sync>),
     /// It cannot be written for another reason.
     #[error("the store cannot be written")]
     Failed(#[source] Arc<dyn Error + Send + Sync>),
@@ -100,4 +123,11 @@ pub enum CommitError {
     /// The engine is gone.
     #[error("the store has been closed")]
     Closed,
+}
+
+impl CommitError {
+    /// Whether the store is in trouble. A conflict, or a refusal of what is too large, is a store at work.
+    pub fn is_trouble(&self) -> bool {
+        !matches!(self, Self::Conflict { .. } | Self::TooLarge(_))
+    }
 }

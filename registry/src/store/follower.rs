@@ -26,11 +26,9 @@ pub struct Changes {
 impl Followers {
     /// Adds a follower, who hears of `snapshot` first.
     pub fn add(&mut self, snapshot: Snapshot) -> Changes {
-        let (sender, receiver) = unbounded_channel();
-        if sender.send(Event::Snapshot(snapshot)).is_ok() {
-            self.senders.push(sender);
-        }
-        Changes { receiver }
+        let (sender, changes) = Changes::beginning_with(snapshot);
+        self.senders.push(sender);
+        changes
     }
 
     /// Tells everyone, and forgets those who no longer listen.
@@ -42,6 +40,14 @@ impl Followers {
 // === impl Changes ===
 
 impl Changes {
+    /// Changes that open with `snapshot`, and the end at which more are told.
+    pub fn beginning_with(snapshot: Snapshot) -> (UnboundedSender<Event>, Self) {
+        let (sender, receiver) = unbounded_channel();
+        // The other end is at hand.
+        let _ = sender.send(Event::Snapshot(snapshot));
+        (sender, Self { receiver })
+    }
+
     /// Waits for the next events; an empty list means that the engine is gone.
     pub async fn next(&mut self) -> Vec<Event> {
         let mut events = Vec::new();

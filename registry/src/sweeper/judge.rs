@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use crate::catalog::Catalog;
 use crate::catalog::known::Noticed;
 use crate::catalog::seats::Seated;
-use crate::preservation::{Freeze, Preservation};
+use crate::preservation::{Freeze, Preservation, Reason};
 use crate::store::Store;
+use crate::store::engine::{Cause, Gap};
 
 /// Judges the health of agents.
 #[derive(Debug)]
@@ -46,11 +47,23 @@ impl Judge {
                 && seated.record.vitals.signs().are_late(&seated.record.thresholds, now)
         };
         let (lately, late) = (self.expired_in_window(), due.iter().filter(is_late).count());
-        let reachable = self.store.trouble().is_none();
-        self.preservation.sweep(now, living + lately, silent + late + lately, reachable);
+        self.preservation.sweep(now, living + lately, silent + late + lately, self.blind(now));
         let freeze = self.preservation.freeze();
         self.catalog.expiry.set(self.preservation.horizon(), freeze);
         announce(before, freeze);
+    }
+
+    /// Why silence is not to be believed, if it is not.
+    fn blind(&self, now: Instant) -> Option<Freeze> {
+        let gap = self.store.gap().map(|Gap { since, cause }| {
+            let reason = match cause {
+                Cause::Store => Reason::StoreBehind,
+                Cause::Replica => Reason::RegistrySilent,
+            };
+            Freeze { since, reason }
+        });
+        let trouble = self.store.trouble().map(|_| Freeze { since: now, reason: Reason::StoreUnreachable });
+        gap.or(trouble)
     }
 
     fn expired_in_window(&self) -> usize {

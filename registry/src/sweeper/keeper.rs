@@ -40,18 +40,24 @@ impl Keeper {
         Self { catalog, store, registrar, retention }
     }
 
+    /// How often the store has to be told something, if others wait for it.
+    pub(super) fn pulse(&self) -> Option<Duration> {
+        self.store.pulse()
+    }
+
     /// Tells the store whom we heard since the last time and how many statuses have changed. What it cannot take is
     /// kept for the next time; a store in trouble is tried even with nothing to tell, because only a write shows that
     /// it is well again.
     pub(super) async fn flush(&self) {
         let noticed = self.catalog.unannounced() as u64;
-        let records = self.catalog.unflushed.take();
+        let (records, now) = (self.catalog.unflushed.take(), Instant::now());
         let unflushed = records.iter().filter_map(|record| {
-            let beat = record.vitals.take_unflushed(record.stored.incarnation)?;
+            let beat = record.vitals.take_unflushed(record.stored.incarnation, now)?;
             Some((record.id().to_owned(), beat))
         });
         let beats = Arc::new(unflushed.collect::<Beats>());
-        if beats.is_empty() && noticed == 0 && self.store.trouble().is_none() {
+        let is_idle = beats.is_empty() && noticed == 0;
+        if is_idle && self.store.trouble().is_none() && self.store.pulse().is_none() {
             return;
         }
         match self.store.flush(Arc::clone(&beats), noticed).await {
@@ -63,6 +69,16 @@ impl Keeper {
             Err(fault) => {
                 tracing::warn!(%fault, agents = beats.len(), "heartbeats could not be flushed, trying again");
                 self.catalog.unflushed.keep(records);
+            }
+        }
+    }
+
+    /// Has the store keep whom this registry heard last in place of what it was told of it one by one, from time to time.
+    pub(super) async fn sum_up(&self) {
+        if self.store.is_sum_due() && self.store.trouble().is_none() {
+            let beats = self.catalog.heard_here(Instant::now());
+            if let Err(fault) = self.store.sum_up(Arc::new(beats)).await {
+                tracing::warn!(%fault, "heartbeats could not be summed up, trying again");
             }
         }
     }

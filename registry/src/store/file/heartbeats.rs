@@ -83,7 +83,7 @@ mod tests {
         let database = Database::open(directory.path()).unwrap();
         let insert = "INSERT INTO agents VALUES ('here', 1, 1, '', '', NULL, '')";
         database.connection.execute(insert, []).unwrap();
-        let beat = |at| Beat { at, life: 1, reported: Default::default() };
+        let beat = |at| Beat { at, life: 1, reported: Default::default(), said: None, via: None };
         for at in 0..200 {
             let beats = Beats::from([("here".to_owned(), beat(at)), ("gone".to_owned(), beat(at))]);
             append(&database.connection, &beats).unwrap();

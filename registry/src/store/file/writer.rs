@@ -154,7 +154,8 @@ impl Group {
         match &changed {
             Changed::Put(stored) => registrations::put(connection, stored)?,
             Changed::Removed { id, .. } => registrations::remove(connection, id)?,
-            Changed::SetAside { .. } => {}
+            // What a change becomes is none of these.
+            Changed::Heard { .. } | Changed::Lost { .. } | Changed::SetAside { .. } => {}
         }
         self.changes.push(changed);
         Ok(Ok(self.revision))
@@ -214,7 +215,13 @@ mod tests {
         database.connection.pragma_update(None, "max_page_count", pages).unwrap();
         let large = Beats::from([(
             "a".repeat(100_000),
-            crate::store::change::Beat { at: 1, life: 1, reported: Default::default() },
+            crate::store::change::Beat {
+                at: 1,
+                life: 1,
+                reported: Default::default(),
+                said: None,
+                via: None,
+            },
         )]);
         let fault = commit(
             &mut database.connection,

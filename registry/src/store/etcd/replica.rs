@@ -1,0 +1,98 @@
+//! This process as one of the replicas: its lease, the numbers of its flushes, and what it tidies up.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Time between two sums.
+const SUM_EVERY: Duration = Duration::from_secs(60);
+/// Time after which what a lost replica wrote is deleted: by then those who took over have written sums of their own.
+const MOURNING: Duration = Duration::from_secs(150);
+/// How much of its past etcd keeps: who was away for longer reads everything again.
+const PAST: Duration = Duration::from_secs(300);
+
+/// This process as a replica.
+#[derive(Debug)]
+pub(super) struct Replica(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    lease: i64,
+    /// The number of the next flush.
+    next: u64,
+    sum_due: Instant,
+    graves: Vec<(i64, Instant)>,
+    /// Revisions that etcd had come to, the oldest first.
+    past: VecDeque<(Instant, i64)>,
+}
+
+impl Replica {
+    /// A replica that has no lease yet.
+    pub(super) fn new(now: Instant) -> Self {
+        let (lease, next, graves, past) = Default::default();
+        Self(Mutex::new(State { lease, next, sum_due: now + SUM_EVERY, graves, past }))
+    }
+
+    /// Its lease, which is its name.
+    pub(super) fn lease(&self) -> i64 {
+        self.lock().lease
+    }
+
+    /// It has a lease, the first one or one in place of another that has run out: all that it knows is told again under
+    /// the new name.
+    pub(super) fn rename(&self, lease: i64, now: Instant) {
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.lease, lease);
+        if before != 0 {
+            state.graves.push((before, now));
+        }
+        (state.next, state.sum_due) = (0, now);
+    }
+
+    /// Its name and the number of the next flush.
+    pub(super) fn number(&self) -> (i64, u64) {
+        let mut state = self.lock();
+        state.next += 1;
+        (state.lease, state.next - 1)
+    }
+
+    /// A replica is gone: what it wrote is to be deleted in time.
+    pub(super) fn bury(&self, replica: i64, now: Instant) {
+        let mut state = self.lock();
+        if state.graves.iter().all(|(buried, _)| *buried != replica) {
+            state.graves.push((replica, now));
+        }
+    }
+
+    /// Whether it is time to sum up.
+    pub(super) fn is_sum_due(&self, now: Instant) -> bool {
+        now >= self.lock().sum_due
+    }
+
+    /// It has been summed up. Returns the replicas whose mourning is over.
+    pub(super) fn summed_up(&self, now: Instant) -> Vec<i64> {
+        let mut state = self.lock();
+        state.sum_due = now + SUM_EVERY;
+        let is_over = |since: Instant| now.saturating_duration_since(since) >= MOURNING;
+        state.graves.extract_if(.., |(_, since)| is_over(*since)).map(|(replica, _)| replica).collect()
+    }
+
+    /// etcd has come to a revision. Returns up to which one it may forget.
+    pub(super) fn forgettable(&self, revision: i64, now: Instant) -> Option<i64> {
+        let past = &mut self.lock().past;
+        past.push_back((now, revision));
+        let mut forgettable = None;
+        while let Some((at, revision)) = past.front().copied().filter(|(at, _)| now - *at >= PAST) {
+            let _ = at;
+            forgettable = Some(revision);
+            past.pop_front();
+        }
+        forgettable
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,135 @@
+//! What only etcd can do: several stores that are one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_api::health::Reported;
+use mesh_registry::store::change::{Beats, Change, Changed, Event, HERE};
+use mesh_registry::store::error::CommitError;
+use mesh_registry::store::follower::Changes;
+use mesh_registry::store::{self, Store};
+use mesh_tests::cutter::Cutter;
+use mesh_tests::etcd::{Etcd, store_url};
+
+use super::{PATIENCE, beat, open, put, revisions, snapshot};
+
+/// Two replicas of one store, and what each is told.
+async fn two(etcd: &Etcd) -> ([Store; 2], [Changes; 2]) {
+    let stores = [open(&etcd.url()).await, open(&etcd.url()).await];
+    let mut changes = [stores[0].changes().await.unwrap(), stores[1].changes().await.unwrap()];
+    for changes in &mut changes {
+        snapshot(changes).await;
+    }
+    (stores, changes)
+}
+
+/// The first event for which `find` finds something.
+async fn told<T>(changes: &mut Changes, find: impl Fn(Event) -> Option<T>) -> T {
+    let telling = async {
+        loop {
+            let events = changes.next().await;
+            assert!(!events.is_empty(), "the stream ended");
+            if let Some(found) = events.into_iter().find_map(&find) {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, telling).await.expect("told in time")
+}
+
+#[tokio::test]
+async fn what_one_writes_the_other_is_told_and_neither_overwrites_the_other() {
+    let etcd = Etcd::start(1).await;
+    let ([one, other], [mut of_one, mut of_other]) = two(&etcd).await;
+    let first = one.commit(put("a", None), 0).await.unwrap();
+    assert_eq!(revisions(&mut of_other, 1).await, [first]);
+    let fault = other.commit(put("a", None), 0).await.unwrap_err();
+    assert!(matches!(fault, CommitError::Conflict { at } if at == first), "{fault:?}");
+    let second = other.commit(Change::Remove("a".into()), first).await.unwrap();
+    assert_eq!(revisions(&mut of_one, 2).await, [first, second]);
+    let fault = one.commit(put("a", Some(first)), first).await.unwrap_err();
+    assert!(matches!(fault, CommitError::Conflict { at } if at >= second), "{fault:?}");
+}
+
+#[tokio::test]
+async fn whom_one_hears_the_other_is_told_with_times_that_no_clock_is_needed_for() {
+    let etcd = Etcd::start(1).await;
+    let ([one, _other], [_, mut of_other]) = two(&etcd).await;
+    let life = one.commit(put("a", None), 0).await.unwrap();
+    let beats = Beats::from([("a".to_owned(), beat(0, life, Reported::Draining))]);
+    let reached = one.flush(Arc::new(beats), 2).await.unwrap();
+    let (heard, revision) = told(&mut of_other, |event| match event {
+        Event::Changed(Changed::Heard { heard, revision }) if !heard.is_empty() => Some((heard, revision)),
+        _ => None,
+    })
+    .await;
+    // What the first one announces is its own business, and comes before whatever is written next.
+    assert_eq!((heard[0].0.as_str(), revision), ("a", reached - 2));
+    let via = heard[0].1.via.unwrap();
+    assert!(via.replica != HERE && via.ago > Duration::from_secs(3_600 * 24 * 365), "{via:?}");
+}
+
+#[tokio::test]
+async fn who_leaves_is_lost_at_once_and_who_is_ended_is_missed() {
+    let etcd = Etcd::start(1).await;
+    let ([one, other], [mut of_one, _]) = two(&etcd).await;
+    other.flush(Arc::new(Beats::new()), 0).await.unwrap();
+    let lost = |event| matches!(event, Event::Changed(Changed::Lost { .. })).then_some(());
+    other.leave().await;
+    told(&mut of_one, lost).await;
+    let third = open(&etcd.url()).await;
+    third.flush(Arc::new(Beats::new()), 0).await.unwrap();
+    drop(third);
+    told(&mut of_one, lost).await;
+    drop(one);
+}
+
+#[tokio::test]
+async fn after_a_compaction_there_is_another_snapshot() {
+    let etcd = Etcd::start(1).await;
+    let line = Cutter::to(etcd.clients()[0]).await;
+    let store = open(&store_url([line.address])).await;
+    let mut changes = store.changes().await.unwrap();
+    snapshot(&mut changes).await;
+    line.cut();
+    let other = open(&etcd.url()).await;
+    let missed = other.commit(put("missed", None), 0).await.unwrap();
+    etcd.compact(etcd.revision().await).await;
+    line.mend();
+    let snapshot = told(&mut changes, |event| match event {
+        Event::Snapshot(snapshot) => Some(snapshot),
+        Event::Changed(Changed::Put(_)) => panic!("a change that is compacted away"),
+        Event::Changed(_) => None,
+    })
+    .await;
+    assert_eq!(snapshot.agents.iter().map(|agent| agent.revision).collect::<Vec<_>>(), [missed]);
+    let next = other.commit(put("next", None), 0).await.unwrap();
+    assert_eq!(revisions(&mut changes, 1).await, [next]);
+}
+
+#[tokio::test]
+async fn what_one_store_held_can_be_given_to_another() {
+    let etcd = Etcd::start(1).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = format!("file:{}", directory.path().display()).parse().unwrap();
+    let before = {
+        let store = open(&format!("file:{}", directory.path().display())).await;
+        // More than fit into one transaction.
+        for number in 0..250 {
+            let id = format!("agent-{number}");
+            let life = store.commit(put(&id, None), 0).await.unwrap();
+            let beats = Beats::from([(id, beat(1_000, life, Reported::Draining))]);
+            store.flush(Arc::new(beats), 0).await.unwrap();
+        }
+        store::read(&file).await.unwrap()
+    };
+    let url = etcd.url().parse().unwrap();
+    assert!(store::fill(&url, &before).await.unwrap());
+    assert!(!store::fill(&url, &before).await.unwrap(), "only what is empty is filled");
+    let after = store::read(&url).await.unwrap();
+    assert_eq!((after.agents.len(), after.beats.len()), (250, 250));
+    for stored in after.agents {
+        let beat = &after.beats[&*stored.id];
+        assert_eq!((beat.life, beat.reported), (stored.incarnation, Reported::Draining));
+    }
+}
