@@ -83,7 +83,7 @@ use self::vitals::TooMuchSaid;
 use self::watcher::{Filter, Watcher};
 use crate::health::{AgentTypes, Vantage};
 use crate::moment::Moment;
-use crate::store::change::{Beat, Beats, Changed, Event, Snapshot, Stored};
+use crate::store::change::{Beats, Changed, Event, Snapshot, Stored};
 
 /// Everything the registry knows.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl Catalog {
                     self.known.write().remove(&id, outline.as_ref(), revision);
                 }
                 Event::Changed(Changed::Heard { heard, revision }) => {
-                    self.overhear(&heard, now);
+                    self.known.overhear(&heard, self.expiry.vantage(now));
                     self.known.write().revision = revision;
                 }
                 Event::Changed(Changed::Lost { replica, heard, revision }) => {
@@ -190,27 +190,10 @@ impl Catalog {
         if record.vitals.beat(heartbeat, now)? {
             self.unflushed.push(Arc::clone(&record));
         }
-        let has_news =
-            |seated: &Seated| seated.record.derived_status(from) != seated.status || seated.is_silent();
-        if self.known.read().seats.get(record.id()).is_some_and(has_news) {
+        if self.known.read().seats.get(record.id()).is_some_and(|seated| seated.has_news(from)) {
             self.notice(std::slice::from_ref(&record.stored.id), from);
         }
         Ok(Some(record))
-    }
-
-    /// Takes in what another registry heard.
-    fn overhear(&self, heard: &[(String, Beat)], now: Instant) {
-        let (from, mut news) = (self.expiry.vantage(now), Vec::new());
-        for (id, beat) in heard {
-            let seated = self.get(id).filter(|seated| seated.record.stored.incarnation == beat.life);
-            let Some((seated, via)) = seated.zip(beat.via) else { continue };
-            if seated.record.vitals.overheard(beat, via, now)
-                && (seated.record.derived_status(from) != seated.status || seated.is_silent())
-            {
-                news.push(Arc::clone(&seated.record.stored.id));
-            }
-        }
-        self.notice(&news, from);
     }
 
     /// When everybody was heard whom this registry heard last.
@@ -315,6 +298,7 @@ mod tests {
 
     use super::known::WARM_UP;
     use super::*;
+    use crate::store::change::Beat;
 
     const KEEPING: Keeping = Keeping { answers: 10, changes: 10, retention: Duration::from_secs(60) };
 

@@ -50,6 +50,13 @@ pub enum Reason {
     RegistrySilent,
 }
 
+impl Reason {
+    /// Whether the store cannot be reached.
+    pub fn is_of_the_store(self) -> bool {
+        matches!(self, Self::StoreUnreachable | Self::StoreBehind)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

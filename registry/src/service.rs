@@ -30,6 +30,7 @@ use crate::catalog::watcher::{Filter, Watcher};
 use crate::error::RegistryError;
 use crate::metrics::{Metrics, MetricsReport};
 use crate::moment::Moment;
+use crate::preservation::Reason;
 use crate::registrar::{Effect, Registrar};
 use crate::store::Store;
 
@@ -120,12 +121,17 @@ impl Registry {
         Ok(Unregistered { status: Outcome::Success, agent_id: id.to_owned(), resource_version, message })
     }
 
-    /// Takes in a sign of life. Touches one record in memory and nothing else.
+    /// Takes in a sign of life. Touches one record in memory and nothing else. An agent that has registered with another
+    /// registry just now is waited for, if it says which version of its record it believes in.
     ///
     /// # Errors
     /// When the document has faults or the agent is not registered.
-    pub fn heartbeat(&self, document: &Value) -> Result<HeartbeatAnswer, RegistryError> {
+    pub async fn heartbeat(&self, document: &Value) -> Result<HeartbeatAnswer, RegistryError> {
         let heartbeat = Heartbeat::from_value(document).map_err(RegistryError::InvalidDocument)?;
+        if heartbeat.resource_version.is_some() && self.catalog.get(&heartbeat.agent_id).is_none() {
+            // A version that does not come is of a store that was lost: the agent has to register again.
+            let _ = self.wait_for(heartbeat.resource_version).await;
+        }
         let (now, id, believed) = (Moment::now(), heartbeat.agent_id.clone(), heartbeat.resource_version);
         let too_much = |fault: TooMuchSaid| {
             RegistryError::InvalidDocument(vec![Fault::new("metadata", fault.to_string())])
@@ -139,6 +145,7 @@ impl Registry {
             message: heard(&record, believed),
             resource_version: record.stored.revision,
             next_heartbeat_in: record.cadence(),
+            degraded: self.catalog.expiry.freeze().is_some_and(|freeze| freeze.reason.is_of_the_store()),
         })
     }
 
@@ -221,6 +228,12 @@ impl Registry {
     }
 
     // === the registry itself ===
+
+    /// How old answers are, when the store does not tell what others write.
+    pub fn age(&self) -> Option<Duration> {
+        let freeze = self.catalog.expiry.freeze().filter(|freeze| freeze.reason == Reason::StoreBehind)?;
+        Some(Instant::now().saturating_duration_since(freeze.since))
+    }
 
     /// The health of the registry.
     pub fn health(&self) -> RegistryHealth {

@@ -93,7 +93,7 @@ impl Tool {
             }
             Self::UnregisterAgent => Ok(json(&registry.unregister(&agent_id(arguments)?).await?)),
             Self::DiscoverServices => find_agents(registry, arguments, reader).await,
-            Self::Heartbeat => Ok(json(&registry.heartbeat(arguments)?)),
+            Self::Heartbeat => Ok(json(&registry.heartbeat(arguments).await?)),
             Self::GetAgentStatus => Ok(json(&registry.agent_health(&agent_id(arguments)?)?)),
             Self::ListCapabilities => find_capabilities(registry, arguments, reader).await,
         }

@@ -44,6 +44,10 @@ pub struct HeartbeatAnswer {
     pub resource_version: u64,
     /// Seconds until the registry wants to hear the agent again.
     pub next_heartbeat_in: f64,
+    /// Whether the registry cannot reach its store: it has heard the agent, and tells other registries later. Whoever
+    /// knows another one should tell that as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub degraded: bool,
 }
 
 impl Heartbeat {

@@ -13,6 +13,7 @@ use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
 use mesh_api::page::CapabilityPage;
 use mesh_api::query::CapabilityQuery;
 use mesh_api::route;
+use rand::RngExt as _;
 use reqwest::{RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -39,8 +40,9 @@ enum Purpose {
 
 /// A client of one registry, or of several that lead to the same store. Cheap to clone.
 ///
-/// The first one is asked, and the next when it is out; a question is also put to the next one when the first takes long.
-/// Whoever answered in place of the first is asked for a while.
+/// Each client has one of them for its home, drawn at random, so that many clients spread over all. The home is asked, and
+/// the next one when it is out; a question is also put to the next one when the home takes long. Whoever answered in place
+/// of the home is asked for a while.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -56,7 +58,8 @@ impl Client {
     pub fn new(addresses: &[String], timeout: Duration) -> Result<Self, ClientError> {
         // Already installed is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let registries = addresses.iter().map(|address| base(address)).collect::<Result<_, _>>()?;
+        let registries = addresses.iter().map(|address| base(address)).collect::<Result<Arc<[_]>, _>>()?;
+        let home = rand::rng().random_range(0..registries.len().max(1));
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(timeout)
@@ -66,7 +69,7 @@ impl Client {
             .user_agent(concat!("mesh-client/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(ClientError::Setup)?;
-        Ok(Self { http, registries, rota: Arc::default() })
+        Ok(Self { http, registries, rota: Arc::new(Rota::of(home)) })
     }
 
     /// Registers an agent, or replaces its registration. Durable once it returns.
@@ -82,7 +85,18 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; the code [`Code::AgentNotFound`] asks to register again.
     pub async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, ClientError> {
-        self.json(Purpose::Other, |http, base| http.post(at(base, route::HEARTBEAT)).json(heartbeat)).await
+        let mut turns = 1..=self.registries.len();
+        loop {
+            let sent =
+                self.send(Purpose::Other, |http, base| http.post(at(base, route::HEARTBEAT)).json(heartbeat));
+            let answer = sent.await?;
+            let heard = read::<HeartbeatAnswer>(&answer)?;
+            if !heard.degraded || turns.next().is_none_or(|turn| turn == self.registries.len()) {
+                return Ok(heard);
+            }
+            // It has heard us, and cannot tell the others: one of those is told as well, and asked from now on.
+            self.rota.passed(answer.index, self.registries.len(), Instant::now());
+        }
     }
 
     /// Takes an agent out of the registry. An agent that is not there is as good as one taken out.
@@ -120,12 +134,7 @@ impl Client {
         purpose: Purpose,
         request: impl Fn(&reqwest::Client, &Url) -> RequestBuilder,
     ) -> Result<T, ClientError> {
-        let answer = self.send(purpose, request).await?;
-        serde_json::from_slice(&answer.body).map_err(|source| ClientError::Garbled {
-            registry: answer.registry,
-            status: answer.status,
-            source,
-        })
+        read(&self.send(purpose, request).await?)
     }
 
     /// Sends the request to the registry whose turn it is, and to the next one when that is out. A question is put to
@@ -162,7 +171,7 @@ impl Client {
                 Some((_, Err(fault))) if fault.is_outage() => last = Some(fault),
                 Some((index, outcome)) => {
                     self.rota.answered(index, Instant::now());
-                    return outcome;
+                    return outcome.map(|answer| Answer { index, ..answer });
                 }
                 None => return Err(last.unwrap_or_else(|| ClientError::Address(String::new()))),
             }
@@ -172,6 +181,8 @@ impl Client {
 
 /// A successful answer.
 struct Answer {
+    /// Whose it is: its number.
+    index: usize,
     registry: String,
     status: http::StatusCode,
     body: Bytes,
@@ -185,7 +196,7 @@ async fn exchange(request: RequestBuilder, registry: &Url) -> Result<Answer, Cli
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = response.bytes().await.map_err(unreachable)?;
     if status.is_success() {
-        return Ok(Answer { registry, status, body });
+        return Ok(Answer { index: 0, registry, status, body });
     }
     match serde_json::from_slice::<ErrorBody>(&body) {
         Ok(body) => Err(ClientError::Refused {
@@ -196,6 +207,14 @@ async fn exchange(request: RequestBuilder, registry: &Url) -> Result<Answer, Cli
         }),
         Err(source) => Err(ClientError::Garbled { registry, status, source }),
     }
+}
+
+fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, ClientError> {
+    serde_json::from_slice(&answer.body).map_err(|source| ClientError::Garbled {
+        registry: answer.registry.clone(),
+        status: answer.status,
+        source,
+    })
 }
 
 fn base(address: &str) -> Result<Url, ClientError> {
@@ -242,6 +261,9 @@ mod tests {
     const BUSY: &str =
         r#"{"status":"error","error":"store is away","detail":"store is away","code":"unavailable"}"#;
 
+    const WELL: &str = r#"{"status":"success","timestamp":"2026-01-01T00:00:00Z","message":"heard","resource_version":1,"next_heartbeat_in":30}"#;
+    const ALONE: &str = r#"{"status":"success","timestamp":"2026-01-01T00:00:00Z","message":"heard","resource_version":1,"next_heartbeat_in":30,"degraded":true}"#;
+
     #[tokio::test]
     async fn an_error_of_the_registry_is_typed() {
         let (address, _stop) = registry(404, GONE).await;
@@ -259,6 +281,33 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(client(&[&gone, &busy, &well]).get("/").await.unwrap(), "{}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_cannot_tell_the_others_is_not_the_only_one_to_hear() {
+        let (alone, _stop) = registry(200, ALONE).await;
+        let (well, _stop) = registry(200, WELL).await;
+        let heartbeat = Heartbeat::from_value(&serde_json::json!({"agent_id": "a"})).unwrap();
+        let degraded =
+            async |addresses: &[&str]| client(addresses).heartbeat(&heartbeat).await.unwrap().degraded;
+        for _ in 0..10 {
+            assert!(!degraded(&[&alone, &well]).await && !degraded(&[&alone, &alone, &well]).await);
+        }
+        assert!(
+            degraded(&[&alone, &alone]).await && degraded(&[&alone]).await,
+            "one that hears is better than none"
+        );
+    }
+
+    #[tokio::test]
+    async fn clients_spread_over_the_registries() {
+        let (one, _stop) = registry(200, "1").await;
+        let (two, _stop) = registry(200, "2").await;
+        let mut answers = std::collections::BTreeSet::new();
+        for _ in 0..64 {
+            answers.insert(client(&[&one, &two]).get("/").await.unwrap());
+        }
+        assert_eq!(answers.len(), 2);
     }
 
     #[tokio::test]

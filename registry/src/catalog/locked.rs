@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::known::{Known, Noticed};
 use super::seats::Seated;
 use crate::health::Vantage;
-use crate::store::change::Beats;
+use crate::store::change::{Beat, Beats};
 
 /// Most changes that are made before readers get their turn.
 pub const AT_ONCE: usize = 64;
@@ -45,6 +45,20 @@ impl Locked {
     /// Looks at everybody, one by one.
     pub fn visit(&self, mut look: impl FnMut(&Seated)) {
         self.in_parts(|known, seats| known.seats.on(seats).for_each(&mut look));
+    }
+
+    /// Takes in what another registry heard, and lists those whose status it changes.
+    pub fn overhear(&self, heard: &[(String, Beat)], from: Vantage) {
+        let mut news = Vec::new();
+        for (id, beat) in heard {
+            let seated = self.read().seats.get(id).cloned();
+            let seated = seated.filter(|seated| seated.record.stored.incarnation == beat.life);
+            let Some((seated, via)) = seated.zip(beat.via) else { continue };
+            if seated.record.vitals.overheard(beat, via, from.now) && seated.has_news(from) {
+                news.push(Arc::clone(&seated.record.stored.id));
+            }
+        }
+        self.notice(&news, from);
     }
 
     /// When everybody was heard whom this registry heard last.

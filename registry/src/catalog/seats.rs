@@ -14,6 +14,7 @@ use super::listed::Listed;
 use super::numbering::Numbering;
 use super::order::Order;
 use super::record::Record;
+use crate::health::Vantage;
 
 /// In place of the time of a look that is not planned.
 const NEVER: u64 = u64::MAX;
@@ -226,6 +227,11 @@ impl Seated {
     /// What a watcher can see of it, or has seen since it was told.
     pub fn view(&self) -> View {
         View::new(Arc::clone(&self.record), self.listed)
+    }
+
+    /// Whether it is not listed as it should be, after it was heard.
+    pub fn has_news(&self, from: Vantage) -> bool {
+        self.record.derived_status(from) != self.status || self.is_silent
     }
 
     /// Whether it is silent for longer than its timeout threshold, as of the last look.

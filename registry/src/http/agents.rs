@@ -39,7 +39,9 @@ pub(super) async fn register(
 
 /// `GET /agents/{id}`
 pub(super) async fn show(State(api): State<Api>, Name(id): Name) -> Result<Response, ApiError> {
-    Ok(([(CONTENT_TYPE, JSON)], api.registry.agent(&id)?).into_response())
+    let mut response = ([(CONTENT_TYPE, JSON)], api.registry.agent(&id)?).into_response();
+    response.headers_mut().extend(discovery::age(&api));
+    Ok(response)
 }
 
 /// `DELETE /agents/{id}`

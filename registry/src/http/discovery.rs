@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use futures_util::stream;
 use http_body::{Frame, SizeHint};
@@ -26,6 +26,7 @@ pub(super) fn answer(api: &Api, headers: &HeaderMap, listing: Listing) -> Respon
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, api.cache_control.clone());
+    headers.extend(age(api));
     // Tags are visible ASCII, which a header value always takes.
     headers.extend(HeaderValue::try_from(etag).ok().map(|etag| (ETAG, etag)));
     if is_known {
@@ -34,6 +35,11 @@ pub(super) fn answer(api: &Api, headers: &HeaderMap, listing: Listing) -> Respon
         headers.insert(CONTENT_TYPE, JSON);
     }
     response
+}
+
+/// How old an answer is, in seconds, when it may lack what other registries wrote.
+pub(super) fn age(api: &Api) -> Option<(HeaderName, HeaderValue)> {
+    api.registry.age().map(|age| (AGE, age.as_secs().into()))
 }
 
 fn body(listing: Listing, now: Timestamp) -> Body {

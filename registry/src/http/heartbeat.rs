@@ -47,12 +47,14 @@ pub(super) async fn take(State(api): State<Api>, Document(body): Document) -> Re
             check_length(&batch)?;
             let mut items = Vec::with_capacity(batch.len());
             for some in batch.chunks(AT_ONCE) {
-                items.extend(some.iter().map(|document| item(&api, document)));
+                for document in some {
+                    items.push(item(&api, document).await);
+                }
                 tokio::task::yield_now().await;
             }
             Ok(Json(items).into_response())
         }
-        one => Ok(Json(api.registry.heartbeat(&one)?).into_response()),
+        one => Ok(Json(api.registry.heartbeat(&one).await?).into_response()),
     }
 }
 
@@ -65,9 +67,9 @@ fn check_length(batch: &[Value]) -> Result<(), RegistryError> {
     }
 }
 
-fn item(api: &Api, document: &Value) -> Item {
+async fn item(api: &Api, document: &Value) -> Item {
     let agent_id = document.get("agent_id").and_then(Value::as_str).map(str::to_owned);
-    let (status, answer) = match api.registry.heartbeat(document) {
+    let (status, answer) = match api.registry.heartbeat(document).await {
         Ok(answer) => (StatusCode::OK, ItemAnswer::Heard(answer)),
         Err(fault) => {
             let (status, body) = ApiError::from(fault).answer();

@@ -31,9 +31,15 @@ pub(super) const READ: &[Answer] = &[
         ..error(503, "The change that must be taken into account has not shown in time.")
     },
 ];
+/// The header of answers that may lack something.
+pub(super) const AGED: (&str, &str) = (
+    "Age",
+    "How old the answer is, in seconds: there only while the store does not tell what other registries write.",
+);
 /// The headers of a list.
 pub(super) const TAGGED: &[(&str, &str)] = &[
     ("Cache-Control", "How long the answer may be kept."),
+    AGED,
     ("ETag", "Differs when the rows differ, but for the times of heartbeats. Weak."),
 ];
 /// What is wrong with a path: it is not UTF-8.

@@ -8,7 +8,7 @@ use mesh_api::schema::Components;
 use serde_json::{Value, json};
 
 use super::answers::{
-    BAD_BODY, BAD_PATH, BAD_QUERY, JSON, NO_AGENT, NOT_ALLOWED, NOT_DURABLE, READ, TAGGED, ok,
+    AGED, BAD_BODY, BAD_PATH, BAD_QUERY, JSON, NO_AGENT, NOT_ALLOWED, NOT_DURABLE, READ, TAGGED, ok,
 };
 use super::examples;
 use super::operation::{Answer, Body, Link, Operation};
@@ -77,7 +77,11 @@ pub(super) static OPERATIONS: [Operation; 5] = [
         description: "What the agent said when it registered, and what the registry knows about it.",
         parameters: &[AGENT_ID],
         body: None,
-        answers: &[&[ok("The agent.", &[(JSON, Components::output::<Agent>)])], BAD_PATH, NO_AGENT],
+        answers: &[
+            &[Answer { headers: &[AGED], ..ok("The agent.", &[(JSON, Components::output::<Agent>)]) }],
+            BAD_PATH,
+            NO_AGENT,
+        ],
     },
     Operation {
         method: Method::DELETE,
