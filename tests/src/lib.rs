@@ -10,6 +10,7 @@ pub mod registry;
 
 pub mod agent;
 pub mod etcd;
+pub mod fleet;
 
 pub mod program;
 

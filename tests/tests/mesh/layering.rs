@@ -20,7 +20,7 @@ const LINE: [(&str, &[&str]); 8] = [
     ("registry", &["mesh-api", "mesh-mcp", "mesh-daemon"]),
     ("sidecar", &["mesh-api", "mesh-mcp", "mesh-daemon", "mesh-client"]),
     ("examples", &["mesh-registry", "mesh-sidecar"]),
-    ("tests", &["mesh-api", "mesh-daemon", "mesh-registry", "mesh-sidecar", "mesh-examples"]),
+    ("tests", &["mesh-api", "mesh-client", "mesh-daemon", "mesh-registry", "mesh-sidecar", "mesh-examples"]),
 ];
 
 /// Fails with all offences, if there are any.
