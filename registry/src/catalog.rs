@@ -103,7 +103,7 @@ pub struct Catalog {
 impl Catalog {
     /// An empty catalog; agents get their thresholds from `types`.
     pub fn new(types: AgentTypes, keeping: Keeping, now: Instant) -> Self {
-        let history = Arc::new(History::new(keeping.changes));
+        let history = Arc::new(History::new(keeping.changes, keeping.overlap));
         Self {
             known: Locked::new(Known::nobody(Arc::clone(&history), keeping.retention, now)),
             answers: Answers::new(keeping.answers),
@@ -129,7 +129,7 @@ impl Catalog {
                 Event::Changed(Changed::Put(stored)) => outcome = outcome.and(self.put(stored, now)),
                 Event::Changed(Changed::Removed { id, revision }) => {
                     let outline = self.get(&id).map(|seated| seated.record.outline());
-                    self.known.write().remove(&id, outline.as_ref(), revision);
+                    self.known.write().remove(&id, outline.as_ref(), revision, now);
                 }
                 Event::Changed(Changed::Heard { heard, revision }) => {
                     self.known.overhear(&heard, self.expiry.vantage(now));
@@ -142,7 +142,7 @@ impl Catalog {
                     self.known.write().revision = revision;
                 }
                 Event::Changed(Changed::SetAside { revision }) => {
-                    while !self.known.write().announce(revision, AT_ONCE) {}
+                    while !self.known.write().announce(revision, AT_ONCE, now) {}
                 }
             }
         }
@@ -174,7 +174,9 @@ impl Catalog {
         let mut known = self.known.write();
         known.revision = revision;
         // A heartbeat may have come since it was read.
-        arrival.map(|arrival| known.put(Arrival { status: arrival.record.derived_status(from), ..arrival }))
+        arrival.map(|arrival| {
+            known.put(Arrival { status: arrival.record.derived_status(from), ..arrival }, now);
+        })
     }
 
     // === signs of life and changes of status ===
@@ -300,7 +302,8 @@ mod tests {
     use super::*;
     use crate::store::change::Beat;
 
-    const KEEPING: Keeping = Keeping { answers: 10, changes: 10, retention: Duration::from_secs(60) };
+    const KEEPING: Keeping =
+        Keeping { answers: 10, changes: 10, overlap: Duration::ZERO, retention: Duration::from_secs(60) };
 
     fn stored(id: &str, revision: u64, incarnation: u64) -> Arc<Stored> {
         let registration = Registration::from_value(&json!({"id": id, "endpoint": "http://h:1/"})).unwrap().0;

@@ -81,7 +81,12 @@ mod tests {
     async fn when_the_stream_ends_nobody_waits_in_vain() {
         let mut followers = Followers::default();
         let changes = followers.add(Snapshot::default());
-        let keeping = Keeping { answers: 1, changes: 1, retention: std::time::Duration::ZERO };
+        let keeping = Keeping {
+            answers: 1,
+            changes: 1,
+            overlap: std::time::Duration::ZERO,
+            retention: std::time::Duration::ZERO,
+        };
         let catalog = Arc::new(Catalog::new(AgentTypes::default(), keeping, Instant::now()));
         let feed = Feed::start(changes, Arc::clone(&catalog)).await.unwrap();
         drop(followers);

@@ -16,6 +16,7 @@ pub mod sweeper;
 pub mod feed;
 pub mod registrar;
 
+pub mod condition;
 pub mod metrics;
 
 pub mod catalog;

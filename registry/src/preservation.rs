@@ -25,6 +25,8 @@ pub struct Preservation {
     previous: Instant,
     horizon: Instant,
     freeze: Option<Freeze>,
+    /// Since when most of the fleet is silent, whatever else is wrong.
+    fallen: Option<Instant>,
     patience: Duration,
 }
 
@@ -71,14 +73,16 @@ impl fmt::Display for Reason {
 impl Preservation {
     /// Starts with nothing expired before `now`; a silent fleet is believed to be gone after `patience`.
     pub fn new(now: Instant, patience: Duration) -> Self {
-        Self { previous: now, horizon: now, freeze: None, patience }
+        Self { previous: now, horizon: now, freeze: None, fallen: None, patience }
     }
 
     /// Moves the horizon to `now`, or freezes it. Of `fleet` agents that have not expired before [`Self::window`],
     /// `silent` are silent beyond their timeout. `blind` says why this registry is no witness, if it is none.
     pub fn sweep(&mut self, now: Instant, fleet: usize, silent: usize, blind: Option<Freeze>) {
-        let falls = fleet >= SMALLEST_FLEET && silent * 2 > fleet && !self.is_out_of_patience(now);
-        match blind.or(falls.then_some(Freeze { since: now, reason: Reason::FleetSilent })) {
+        let is_fallen = fleet >= SMALLEST_FLEET && silent * 2 > fleet;
+        self.fallen = is_fallen.then(|| self.fallen.unwrap_or(now));
+        let waited_for = self.fallen.filter(|since| now.saturating_duration_since(*since) < self.patience);
+        match blind.or(waited_for.map(|since| Freeze { since, reason: Reason::FleetSilent })) {
             Some(freeze) => self.hold(freeze),
             None => self.advance(now),
         }
@@ -97,13 +101,6 @@ impl Preservation {
     /// Why expiry stands still, if it does.
     pub fn freeze(&self) -> Option<Freeze> {
         self.freeze
-    }
-
-    fn is_out_of_patience(&self, now: Instant) -> bool {
-        self.freeze.is_some_and(|freeze| {
-            freeze.reason == Reason::FleetSilent
-                && now.saturating_duration_since(freeze.since) >= self.patience
-        })
     }
 
     fn hold(&mut self, freeze: Freeze) {
@@ -200,6 +197,16 @@ mod tests {
             sweep(&mut preservation, start, second, &[5; 20], None);
             assert_eq!(preservation.freeze(), None, "{second}");
         }
+    }
+
+    #[test]
+    fn what_goes_wrong_in_between_does_not_give_a_fleet_more_time() {
+        let (start, mut preservation) = swept(&[5; 20], 10);
+        sweep(&mut preservation, start, 3_000, &[5; 20], Some(Reason::StoreUnreachable));
+        sweep(&mut preservation, start, 3_001, &[5; 20], None);
+        assert_eq!(preservation.freeze().unwrap().reason, Reason::FleetSilent);
+        sweep(&mut preservation, start, 5 + 3_600, &[5; 20], None);
+        assert_eq!(preservation.freeze(), None);
     }
 
     #[test]

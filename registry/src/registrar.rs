@@ -60,7 +60,12 @@ impl Registrar {
             let current = self.catalog.get(&registration.id);
             let plan = plan(current.as_ref(), &registration, &document, Moment::now());
             let (draft, expected) = match plan {
-                Plan::Keep(revision) => return Ok(Effect::Unchanged(revision)),
+                Plan::Keep(revision) => {
+                    if self.is_current(&registration.id, revision).await? {
+                        return Ok(Effect::Unchanged(revision));
+                    }
+                    continue;
+                }
                 Plan::Put(draft, expected) => (draft, expected),
             };
             let is_new_life = draft.incarnation.is_none();
@@ -77,9 +82,16 @@ impl Registrar {
     /// When there is none, others keep changing it, or the store cannot be written.
     pub async fn unregister(&self, id: &str) -> Result<u64, RegistryError> {
         for _ in 0..ATTEMPTS {
-            let seated = self.catalog.get(id).ok_or_else(|| RegistryError::AgentNotFound(id.to_owned()))?;
-            if let Some(revision) = self.remove(&seated.record).await? {
-                return Ok(revision);
+            match self.catalog.get(id) {
+                Some(seated) => {
+                    if let Some(revision) = self.remove(&seated.record).await? {
+                        return Ok(revision);
+                    }
+                }
+                None if self.is_current(id, 0).await? => {
+                    return Err(RegistryError::AgentNotFound(id.to_owned()));
+                }
+                None => {}
             }
         }
         Err(RegistryError::Conflict(id.to_owned()))
@@ -96,18 +108,37 @@ impl Registrar {
     /// Commits a change and waits until the catalog shows it. After a conflict it waits until the catalog shows what
     /// the change was in conflict with, and returns `None`.
     async fn commit(&self, change: Change, expected: u64) -> Result<Option<u64>, RegistryError> {
-        let (revision, committed) = match self.store.commit(change, expected).await {
-            Ok(revision) => (revision, Some(revision)),
-            Err(CommitError::Conflict { at }) => (at, None),
-            Err(fault @ CommitError::Full(_)) => return Err(RegistryError::StorageFull(fault.into())),
-            Err(fault @ CommitError::TooLarge(_)) => return Err(RegistryError::TooLarge(fault.into())),
-            Err(fault) => return Err(RegistryError::Unavailable(fault.into())),
-        };
-        match timeout(self.store.patience(), self.catalog.progress.reached(revision)).await {
-            Ok(reached) => reached.map_err(|fault: Abandoned| RegistryError::Unavailable(fault.into()))?,
-            Err(_) => return Err(RegistryError::Unavailable(NotShown.into())),
+        match self.store.commit(change, expected).await {
+            Ok(revision) => self.shown(revision).await.map(|()| Some(revision)),
+            Err(fault) => self.overtaken(fault).await.map(|()| None),
         }
-        Ok(committed)
+    }
+
+    /// Whether the record that the catalog shows, if it shows one, is what the store holds: another registry may have
+    /// changed it, and nothing is acknowledged that is not so. Otherwise it waits until the catalog shows it.
+    async fn is_current(&self, id: &str, revision: u64) -> Result<bool, RegistryError> {
+        match self.store.confirm(id, revision).await {
+            Ok(()) => Ok(true),
+            Err(fault) => self.overtaken(fault).await.map(|()| false),
+        }
+    }
+
+    /// After a conflict, waits until the catalog shows what there was a conflict with.
+    async fn overtaken(&self, fault: CommitError) -> Result<(), RegistryError> {
+        match fault {
+            CommitError::Conflict { at } => self.shown(at).await,
+            CommitError::Full(_) => Err(RegistryError::StorageFull(fault.into())),
+            CommitError::TooLarge(_) => Err(RegistryError::TooLarge(fault.into())),
+            _ => Err(RegistryError::Unavailable(fault.into())),
+        }
+    }
+
+    /// Waits until the catalog has come to a revision.
+    async fn shown(&self, revision: u64) -> Result<(), RegistryError> {
+        match timeout(self.store.patience(), self.catalog.progress.reached(revision)).await {
+            Ok(reached) => reached.map_err(|fault: Abandoned| RegistryError::Unavailable(fault.into())),
+            Err(_) => Err(RegistryError::Unavailable(NotShown.into())),
+        }
     }
 }
 

@@ -26,6 +26,10 @@ use crate::sweeper::{Schedule, Sweeper};
 /// long as a client has for sending.
 const STALL: Duration = Duration::from_secs(10);
 
+/// How many flushes registries that share a store may be apart in noticing that an agent has fallen silent: one on its
+/// way, two by which the silence of agents that others hear begins later, one look each, and some for busy machines.
+const PULSES_APART: u32 = 10;
+
 /// A registry that is bound to its port and has its catalog.
 #[derive(Debug)]
 pub struct Server {
@@ -151,6 +155,7 @@ impl Rooms {
         let keeping = Keeping {
             answers: config.max_cache_size,
             changes: config.watch_history,
+            overlap: store.pulse().map_or(Duration::ZERO, |pulse| pulse * PULSES_APART),
             retention: config.retention,
         };
         let catalog = Arc::new(Catalog::new(config.agent_types.clone(), keeping, now));

@@ -6,15 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use mesh_api::agent::{Registered, Registration, Unregistered};
 use mesh_api::error::{Fault, Outcome};
 use mesh_api::health::AgentHealth;
 use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
 use mesh_api::query::{AgentQuery, CapabilityQuery};
-use mesh_api::schema;
-use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
@@ -27,6 +23,7 @@ use crate::catalog::record::Record;
 use crate::catalog::seats::Seated;
 use crate::catalog::vitals::TooMuchSaid;
 use crate::catalog::watcher::{Filter, Watcher};
+use crate::condition::{self, RegistryHealth};
 use crate::error::RegistryError;
 use crate::metrics::{Metrics, MetricsReport};
 use crate::moment::Moment;
@@ -34,8 +31,13 @@ use crate::preservation::Reason;
 use crate::registrar::{Effect, Registrar};
 use crate::store::Store;
 
-/// The name under which the registry presents itself.
-pub const SERVICE: &str = "mesh-registry";
+/// Time for a registration with another registry to come by before an agent is said not to be known.
+const UNDERWAY: Duration = Duration::from_millis(500);
+
+/// Nobody can say now whether an agent is registered.
+#[derive(Debug, thiserror::Error)]
+#[error("the agent is not known here, and this registry is not told now who registers with others")]
+struct Uncertain;
 
 /// The registry as its clients see it.
 #[derive(Debug)]
@@ -47,30 +49,6 @@ pub struct Registry {
     /// How long a question may wait for a change that it asks to be taken into account.
     patience: Duration,
     started: Instant,
-}
-
-/// The answer of `GET /health`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct RegistryHealth {
-    /// `healthy`, or `degraded` with reasons.
-    pub status: &'static str,
-    /// The name of the service.
-    pub service: &'static str,
-    /// The release.
-    pub version: &'static str,
-    /// Whether every agent there is has had the time to register.
-    pub warm: bool,
-    /// Whether no agent expires at present.
-    pub expiry_frozen: bool,
-    /// Whether the last write of the store went well.
-    pub store_writable: bool,
-    /// What is not as it should be.
-    pub reasons: Vec<String>,
-    /// Time since the start.
-    pub uptime_seconds: f64,
-    /// When the answer was made.
-    #[schemars(schema_with = "schema::timestamp")]
-    pub timestamp: Timestamp,
 }
 
 impl Registry {
@@ -121,23 +99,25 @@ impl Registry {
         Ok(Unregistered { status: Outcome::Success, agent_id: id.to_owned(), resource_version, message })
     }
 
-    /// Takes in a sign of life. Touches one record in memory and nothing else. An agent that has registered with another
-    /// registry just now is waited for, if it says which version of its record it believes in.
+    /// Takes in a sign of life. Touches one record in memory and nothing else.
     ///
     /// # Errors
     /// When the document has faults or the agent is not registered.
-    pub async fn heartbeat(&self, document: &Value) -> Result<HeartbeatAnswer, RegistryError> {
+    pub fn heartbeat(&self, document: &Value) -> Result<HeartbeatAnswer, RegistryError> {
         let heartbeat = Heartbeat::from_value(document).map_err(RegistryError::InvalidDocument)?;
-        if heartbeat.resource_version.is_some() && self.catalog.get(&heartbeat.agent_id).is_none() {
-            // A version that does not come is of a store that was lost: the agent has to register again.
-            let _ = self.wait_for(heartbeat.resource_version).await;
-        }
         let (now, id, believed) = (Moment::now(), heartbeat.agent_id.clone(), heartbeat.resource_version);
         let too_much = |fault: TooMuchSaid| {
             RegistryError::InvalidDocument(vec![Fault::new("metadata", fault.to_string())])
         };
         let record = self.catalog.beat(heartbeat, now).map_err(too_much)?;
-        let record = record.ok_or(RegistryError::AgentNotFound(id))?;
+        let is_degraded = self.catalog.expiry.freeze().is_some_and(|freeze| freeze.reason.is_of_the_store());
+        let record = match record {
+            // It may have registered elsewhere, of which we are not told now.
+            None if is_degraded && self.store.pulse().is_some() => {
+                return Err(RegistryError::Unavailable(Uncertain.into()));
+            }
+            record => record.ok_or(RegistryError::AgentNotFound(id))?,
+        };
         self.metrics.heartbeats.inc();
         Ok(HeartbeatAnswer {
             status: Outcome::Success,
@@ -145,8 +125,21 @@ impl Registry {
             message: heard(&record, believed),
             resource_version: record.stored.revision,
             next_heartbeat_in: record.cadence(),
-            degraded: self.catalog.expiry.freeze().is_some_and(|freeze| freeze.reason.is_of_the_store()),
+            degraded: is_degraded,
         })
+    }
+
+    /// Waits a moment for agents that are heard before this registry is told that they have registered with another one:
+    /// they say which version of their record they believe in. A version that does not come is of a store that was lost,
+    /// and they have to register again.
+    pub async fn expect(&self, heartbeats: &[Value]) {
+        let unknown = heartbeats.iter().filter(|heartbeat| {
+            heartbeat["agent_id"].as_str().is_some_and(|id| self.catalog.get(id).is_none())
+        });
+        let believed = unknown.filter_map(|heartbeat| heartbeat["resource_version"].as_u64()).max();
+        if let Some(believed) = believed.filter(|believed| *believed > self.catalog.revision()) {
+            let _ = timeout(UNDERWAY, self.catalog.progress.reached(believed)).await;
+        }
     }
 
     // === discovery ===
@@ -237,23 +230,7 @@ impl Registry {
 
     /// The health of the registry.
     pub fn health(&self) -> RegistryHealth {
-        let now = Moment::now();
-        let freeze = self.catalog.expiry.freeze();
-        let trouble = self.store.trouble();
-        let store_writable = trouble.is_none();
-        let frozen = freeze.map(|freeze| format!("expiry is frozen: {}", freeze.reason));
-        let reasons = trouble.into_iter().chain(frozen).collect::<Vec<_>>();
-        RegistryHealth {
-            status: if reasons.is_empty() { "healthy" } else { "degraded" },
-            service: SERVICE,
-            version: env!("CARGO_PKG_VERSION"),
-            warm: self.catalog.is_warm(now.instant),
-            expiry_frozen: freeze.is_some(),
-            store_writable,
-            reasons,
-            uptime_seconds: self.uptime(now).as_secs_f64(),
-            timestamp: now.wall,
-        }
+        RegistryHealth::of(&self.catalog, &self.store, self.started, Moment::now())
     }
 
     /// What the HTTP layer counts into.
@@ -279,7 +256,7 @@ impl Registry {
     }
 
     fn uptime(&self, now: Moment) -> Duration {
-        now.instant.saturating_duration_since(self.started)
+        condition::uptime(self.started, now)
     }
 }
 

@@ -100,13 +100,24 @@ impl Store {
         result
     }
 
+    /// Whether the record of `id` still has revision `expected` (0: there is none).
+    ///
+    /// # Errors
+    /// A conflict when it has not; otherwise why that is not known.
+    pub async fn confirm(&self, id: &str, expected: u64) -> Result<(), CommitError> {
+        let result = self.within_patience(self.engine.confirm(id, expected)).await;
+        self.note(result.as_ref().err());
+        result
+    }
+
     /// Keeps when agents were last heard, and sets `noticed` revisions aside for changes of health. Returns the revision
     /// that was reached.
     ///
     /// # Errors
     /// Why it could not be written.
     pub async fn flush(&self, beats: Arc<Beats>, noticed: u64) -> Result<u64, CommitError> {
-        let result = self.within_patience(self.engine.flush(beats, noticed)).await;
+        let flushing = self.engine.flush(beats, noticed);
+        let result = self.within_limits(flushing).await;
         self.note(result.as_ref().err());
         result
     }
@@ -126,7 +137,7 @@ impl Store {
     /// # Errors
     /// Why it could not be written. It is due again then.
     pub async fn sum_up(&self, beats: Arc<Beats>) -> Result<(), CommitError> {
-        let result = self.within_patience(self.engine.sum_up(beats)).await;
+        let result = self.within_limits(self.engine.sum_up(beats)).await;
         self.note(result.as_ref().err());
         result
     }
@@ -149,6 +160,14 @@ impl Store {
     /// Why the last write failed; `None` when it did not.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is told to others may be long, and comes in parts which the engine limits itself.
+    async fn within_limits<T>(
+        &self,
+        write: impl Future<Output = Result<T, CommitError>>,
+    ) -> Result<T, CommitError> {
+        if self.pulse().is_some() { write.await } else { self.within_patience(write).await }
     }
 
     async fn within_patience<T>(

@@ -49,22 +49,20 @@ impl Sweeper {
         Self { judge, keeper, interval: schedule.interval }
     }
 
-    /// Sweeps until `stop` is cancelled, then flushes once more.
+    /// Sweeps until `stop` is cancelled, then flushes once more. What is being told to the store is told to its end.
     pub async fn run(self, stop: CancellationToken) {
         let Self { mut judge, keeper, interval } = self;
-        let pulse = keeper.pulse();
         let news = Notify::new();
         let judging = async {
             let mut timer = ticks(interval);
-            loop {
-                timer.tick().await;
+            while stop.run_until_cancelled(timer.tick()).await.is_some() {
                 if judge.judge(Instant::now()) {
                     news.notify_one();
                 }
             }
         };
         let keeping = async {
-            let mut timer = ticks(pulse.map_or(interval, |pulse| pulse.min(interval)));
+            let mut timer = ticks(keeper.pulse().unwrap_or(interval));
             loop {
                 tokio::select! {
                     _ = timer.tick() => {
@@ -73,13 +71,11 @@ impl Sweeper {
                         keeper.remove_gone(Instant::now()).await;
                     }
                     () = news.notified() => keeper.flush().await,
+                    () = stop.cancelled() => return,
                 }
             }
         };
-        tokio::select! {
-            () = async { tokio::join!(judging, keeping); } => {}
-            () = stop.cancelled() => {}
-        }
+        tokio::join!(judging, keeping);
         keeper.flush().await;
     }
 

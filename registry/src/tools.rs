@@ -93,7 +93,10 @@ impl Tool {
             }
             Self::UnregisterAgent => Ok(json(&registry.unregister(&agent_id(arguments)?).await?)),
             Self::DiscoverServices => find_agents(registry, arguments, reader).await,
-            Self::Heartbeat => Ok(json(&registry.heartbeat(arguments).await?)),
+            Self::Heartbeat => {
+                registry.expect(std::slice::from_ref(arguments)).await;
+                Ok(json(&registry.heartbeat(arguments)?))
+            }
             Self::GetAgentStatus => Ok(json(&registry.agent_health(&agent_id(arguments)?)?)),
             Self::ListCapabilities => find_capabilities(registry, arguments, reader).await,
         }

@@ -148,6 +148,24 @@ impl Etcd {
         }
     }
 
+    /// Keeps a copy of what a member that is down knows.
+    pub async fn keep_copy(&self, member: usize) {
+        self.copy(&format!("m{member}"), "copy").await;
+    }
+
+    /// Has a member that is down know what it knew when the copy was made.
+    pub async fn back_to_copy(&self, member: usize) {
+        let directory = self.directory.path().join(format!("m{member}"));
+        std::fs::remove_dir_all(directory).expect("a member has a directory");
+        self.copy("copy", &format!("m{member}")).await;
+    }
+
+    async fn copy(&self, from: &str, to: &str) {
+        let [from, to] = [from, to].map(|name| self.directory.path().join(name));
+        let copied = Command::new("cp").arg("-a").args([from, to]).status().await.expect("cp runs");
+        assert!(copied.success(), "a member's directory cannot be copied");
+    }
+
     /// The newest revision.
     pub async fn revision(&self) -> u64 {
         until("etcd says its revision", async || {

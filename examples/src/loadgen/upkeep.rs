@@ -64,13 +64,21 @@ impl Upkeep {
     /// # Errors
     /// When the system has no thread left.
     pub fn start(base: &Base, fleet: Fleet, rates: Rates) -> anyhow::Result<Self> {
+        Self::start_with(base, fleet, rates, 0)
+    }
+
+    /// As [`Self::start`], but with agent `first`: several registries are not told of the same agent at the same time.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start_with(base: &Base, fleet: Fleet, rates: Rates, first: usize) -> anyhow::Result<Self> {
         let (done, stop) = (Arc::new(Done::default()), CancellationToken::new());
         let thread = thread::Builder::new().name("upkeep".to_owned());
         let thread = thread.spawn({
             let (base, done, stop) = (base.clone(), Arc::clone(&done), stop.clone());
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(keep(&base, fleet, rates, &done, &stop))
+                runtime.block_on(keep(&base, fleet, rates, first as u64, &done, &stop))
             }
         });
         Ok(Self { done, stop, thread: Some(thread.context("the upkeep cannot be started")?) })
@@ -110,6 +118,7 @@ async fn keep(
     base: &Base,
     fleet: Fleet,
     rates: Rates,
+    first: u64,
     done: &Arc<Done>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -121,7 +130,7 @@ async fn keep(
     ];
     for (kind, rate) in kinds.into_iter().filter(|(_, rate)| *rate > 0) {
         let pacer = Pacer::start(Schedule { began, per_second: f64::from(rate) }, GRAIN)?;
-        let next = Arc::new(AtomicU64::new(0));
+        let next = Arc::new(AtomicU64::new(first));
         for _ in 0..CONNECTIONS {
             let worker = Worker {
                 kind,

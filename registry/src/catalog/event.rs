@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use mesh_api::agent::Registration;
 use mesh_api::health::Status;
+use tokio::time::Instant;
 
 use super::listed::Listed;
 use super::record::Record;
@@ -17,6 +18,10 @@ const OVERHEAD: usize = 512;
 pub struct Event {
     /// The revision of the change.
     pub revision: u64,
+    /// When it was made known here.
+    pub told: Instant,
+    /// Whether it is a change of status that this registry noticed by itself.
+    pub is_noticed: bool,
     /// The agent as it was listed since the event before, or before there were events.
     before: Option<View>,
     after: Option<View>,
@@ -50,10 +55,15 @@ pub enum Verb {
 
 impl Event {
     /// An agent was like `before` and is like `after`.
-    pub fn new(revision: u64, before: Option<View>, after: Option<View>) -> Self {
+    pub fn new(revision: u64, told: Instant, before: Option<View>, after: Option<View>) -> Self {
         let views = [&before, &after].into_iter().flatten();
         let weight = OVERHEAD + views.map(View::weight).sum::<usize>();
-        Self { revision, before, after, frames: Default::default(), weight }
+        Self { revision, told, is_noticed: false, before, after, frames: Default::default(), weight }
+    }
+
+    /// It is a change of status that this registry noticed by itself.
+    pub fn noticed(self) -> Self {
+        Self { is_noticed: true, ..self }
     }
 
     /// What it is to a watcher that sees what `sees` says; `None` when it is nothing.

@@ -15,17 +15,26 @@ pub struct Expiry(RwLock<State>);
 struct State {
     horizon: Instant,
     freeze: Option<Freeze>,
+    /// Since when silence is believed without a break.
+    believed: Instant,
 }
 
 impl Expiry {
     /// Nothing has expired before `now`.
     pub fn new(now: Instant) -> Self {
-        Self(RwLock::new(State { horizon: now, freeze: None }))
+        Self(RwLock::new(State { horizon: now, freeze: None, believed: now }))
     }
 
-    /// Takes over what the sweeper decided.
-    pub fn set(&self, horizon: Instant, freeze: Option<Freeze>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = State { horizon, freeze };
+    /// Takes over what the sweeper decided at `now`.
+    pub fn set(&self, horizon: Instant, freeze: Option<Freeze>, now: Instant) {
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let believed = if freeze.is_some() { now } else { state.believed };
+        *state = State { horizon, freeze, believed };
+    }
+
+    /// Since when silence is believed without a break.
+    pub fn believed_since(&self) -> Instant {
+        self.get().believed
     }
 
     /// From where statuses are looked at now.

@@ -3,8 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::event::Event;
 
@@ -21,6 +23,8 @@ pub struct History {
     /// The end of the ring; wakes watchers.
     end: watch::Sender<u64>,
     capacity: usize,
+    /// How far apart registries may be in noticing the same.
+    overlap: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +34,18 @@ struct Ring {
     first: u64,
     /// The history is whole from behind this revision on.
     floor: u64,
+    /// When the last change was told that has been overwritten.
+    overwritten: Option<Instant>,
     weight: usize,
+}
+
+/// Where one goes on who has been told everything up to some revision, perhaps by another registry.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The place of the next change.
+    pub place: u64,
+    /// Changes of status before it that the other registry may have noticed later than this one.
+    pub again: Vec<Arc<Event>>,
 }
 
 /// What is asked for is not kept any more.
@@ -42,9 +57,9 @@ pub struct Gone {
 }
 
 impl History {
-    /// Keeps the latest `capacity` changes.
-    pub fn new(capacity: usize) -> Self {
-        Self { ring: RwLock::default(), end: watch::Sender::new(0), capacity: capacity.max(1) }
+    /// Keeps the latest `capacity` changes. Registries that share a store notice the same within `overlap`.
+    pub fn new(capacity: usize, overlap: Duration) -> Self {
+        Self { ring: RwLock::default(), end: watch::Sender::new(0), capacity: capacity.max(1), overlap }
     }
 
     /// Adds changes, the oldest first.
@@ -58,7 +73,7 @@ impl History {
         while ring.events.len() > self.capacity || ring.weight > MAX_WEIGHT {
             let Some(lost) = ring.events.pop_front() else { break };
             ring.weight -= lost.weight();
-            ring.floor = lost.revision;
+            (ring.floor, ring.overwritten) = (lost.revision, Some(lost.told));
             ring.first += 1;
         }
         let end = ring.end();
@@ -73,7 +88,7 @@ impl History {
         ring.first = ring.end() + 1;
         ring.events.clear();
         ring.weight = 0;
-        ring.floor = revision;
+        (ring.floor, ring.overwritten) = (revision, None);
         let end = ring.end();
         drop(ring);
         self.end.send_replace(end);
@@ -86,16 +101,30 @@ impl History {
         (end, receiver)
     }
 
-    /// The place of the first change after `revision`.
+    /// Where one goes on who has been told everything up to `revision`. Registrations are the same everywhere; but another
+    /// registry may have been about to announce a change of status that this one had announced already.
     ///
     /// # Errors
-    /// When changes after it have been overwritten.
-    pub fn after(&self, revision: u64) -> Result<u64, Gone> {
+    /// When something that is needed has been overwritten.
+    pub fn after(&self, revision: u64) -> Result<Resumed, Gone> {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let gone = Gone { kept_from: ring.floor };
         if revision < ring.floor {
-            return Err(Gone { kept_from: ring.floor });
+            return Err(gone);
         }
-        Ok(ring.first + ring.events.partition_point(|event| event.revision <= revision) as u64)
+        let told = ring.events.partition_point(|event| event.revision <= revision);
+        let place = ring.first + told as u64;
+        let before = || ring.events.iter().take(told).rev();
+        // The revision was reached here with the last change before it, or later.
+        let reached = before().next().map(|event| event.told);
+        let is_near = |moment: Instant| reached.is_some_and(|reached| moment + self.overlap > reached);
+        if ring.overwritten.is_some_and(is_near) {
+            return Err(gone);
+        }
+        let noticed = before().take_while(|event| is_near(event.told)).filter(|event| event.is_noticed);
+        let mut again = noticed.cloned().collect::<Vec<_>>();
+        again.reverse();
+        Ok(Resumed { place, again })
     }
 
     /// The next changes from `place` on; none when there are no more yet.
@@ -126,11 +155,19 @@ impl Ring {
 mod tests {
     use super::*;
 
+    fn event(revision: u64) -> Event {
+        Event::new(revision, Instant::now(), None, None)
+    }
+
     fn history(capacity: usize, revisions: std::ops::RangeInclusive<u64>) -> History {
-        let history = History::new(capacity);
+        let history = History::new(capacity, Duration::ZERO);
         history.restart(2);
-        revisions.for_each(|revision| history.push(vec![Event::new(revision, None, None)]));
+        revisions.for_each(|revision| history.push(vec![event(revision)]));
         history
+    }
+
+    fn place_after(history: &History, revision: u64) -> u64 {
+        history.after(revision).unwrap().place
     }
 
     fn revisions(history: &History, place: u64) -> Vec<u64> {
@@ -140,19 +177,19 @@ mod tests {
     #[test]
     fn whoever_comes_back_finds_what_it_missed() {
         let history = history(10, 3..=6);
-        assert_eq!(revisions(&history, history.after(4).unwrap()), [5, 6]);
-        assert_eq!(revisions(&history, history.after(2).unwrap()), [3, 4, 5, 6]);
+        assert_eq!(revisions(&history, place_after(&history, 4)), [5, 6]);
+        assert_eq!(revisions(&history, place_after(&history, 2)), [3, 4, 5, 6]);
         assert_eq!(revisions(&history, history.end().0), [0; 0]);
-        assert_eq!(history.after(1), Err(Gone { kept_from: 2 }));
+        assert_eq!(history.after(1).unwrap_err(), Gone { kept_from: 2 });
     }
 
     #[test]
     fn what_was_overwritten_is_not_passed_over_in_silence() {
         let history = history(2, 3..=4);
-        let place = history.after(2).unwrap();
-        history.push(vec![Event::new(5, None, None)]);
+        let place = place_after(&history, 2);
+        history.push(vec![event(5)]);
         assert!(history.after(3).is_ok());
-        assert_eq!(history.after(2), Err(Gone { kept_from: 3 }));
+        assert_eq!(history.after(2).unwrap_err(), Gone { kept_from: 3 });
         assert!(history.from(place).is_err());
     }
 
@@ -162,7 +199,30 @@ mod tests {
         let place = history.end().0;
         history.restart(9);
         assert!(history.from(place).is_err() && history.after(6).is_err());
-        assert_eq!(revisions(&history, history.after(9).unwrap()), [0; 0]);
+        assert_eq!(revisions(&history, place_after(&history, 9)), [0; 0]);
+    }
+
+    #[test]
+    fn who_comes_from_another_registry_hears_again_what_that_one_may_not_have_noticed() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let (start, overlap) = (Instant::now(), SECOND * 10);
+        let registered = |revision, after: u32| Event::new(revision, start + SECOND * after, None, None);
+        let noticed = |revision, after| registered(revision, after).noticed();
+        let history = History::new(4, overlap);
+        history.push(vec![noticed(3, 0), noticed(4, 12), registered(5, 14), noticed(6, 20)]);
+        let again = |from| {
+            let resumed = history.after(from).unwrap();
+            resumed.again.iter().map(|event| event.revision).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            [again(2), again(3), again(4), again(5), again(7)],
+            [vec![], vec![3], vec![4], vec![4], vec![4, 6]]
+        );
+        // What is overwritten cannot be told again: then everything is listed again.
+        history.push(vec![registered(8, 25)]);
+        assert_eq!((history.after(8).unwrap().again.len(), history.after(5).is_ok()), (1, true));
+        history.push(vec![registered(9, 26)]);
+        assert_eq!(history.after(5).unwrap_err(), Gone { kept_from: 4 });
     }
 
     #[test]
@@ -170,7 +230,7 @@ mod tests {
         let history = history(10, 3..=3);
         let (_, receiver) = history.end();
         assert!(!receiver.has_changed().unwrap());
-        history.push(vec![Event::new(4, None, None)]);
+        history.push(vec![event(4)]);
         assert!(receiver.has_changed().unwrap());
     }
 }

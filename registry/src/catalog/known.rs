@@ -76,7 +76,7 @@ impl Known {
     }
 
     /// An agent has registered, or changed its registration.
-    pub fn put(&mut self, arrival: Arrival) {
+    pub fn put(&mut self, arrival: Arrival, now: Instant) {
         let Arrival { record, outline, known, status } = arrival;
         self.revision = record.stored.revision;
         let replaced = self.seats.get(record.id());
@@ -85,15 +85,15 @@ impl Known {
         let before = replaced.map(Seated::view);
         let after = View::new(Arc::clone(&record), Listed::only(status));
         self.seats.put(record, &outline, known.as_ref(), status);
-        self.history.push(vec![Event::new(self.revision, before, Some(after))]);
+        self.history.push(vec![Event::new(self.revision, now, before, Some(after))]);
     }
 
     /// An agent is gone, whose outline was `outline`.
-    pub fn remove(&mut self, id: &str, outline: Option<&Registration>, revision: u64) {
+    pub fn remove(&mut self, id: &str, outline: Option<&Registration>, revision: u64, now: Instant) {
         self.revision = revision;
         if let Some(seated) = outline.and_then(|outline| self.seats.remove(id, outline)) {
             self.editions.advance(&seated.record.facets);
-            self.history.push(vec![Event::new(revision, Some(seated.view()), None)]);
+            self.history.push(vec![Event::new(revision, now, Some(seated.view()), None)]);
         }
     }
 
@@ -127,14 +127,14 @@ impl Known {
 
     /// Tells watchers of `most` changes of status, each with a revision of its own up to `revision`. Returns whether
     /// that revision is reached.
-    pub fn announce(&mut self, revision: u64, most: usize) -> bool {
+    pub fn announce(&mut self, revision: u64, most: usize, now: Instant) -> bool {
         let mut events = Vec::new();
         while self.revision < revision && events.len() < most {
             let Some(id) = self.unannounced.pop_front() else { break };
             // What has happened to it since was an event of its own, which told of its status as well.
             let Some((before, after)) = self.seats.announce(&id) else { continue };
             self.revision += 1;
-            events.push(Event::new(self.revision, Some(before), Some(after)));
+            events.push(Event::new(self.revision, now, Some(before), Some(after)).noticed());
         }
         let is_done = events.len() < most;
         if is_done {

@@ -19,7 +19,8 @@ use crate::moment::Moment;
 use crate::store::change::{Beat, HERE, Via};
 
 /// How much later silence begins when another registry heard the agent: what it hears comes once a second.
-const UNDERWAY: Duration = Duration::from_secs(2);
+/// It is missed for longer than that before anybody is.
+const UNDERWAY: Duration = Duration::from_secs(4);
 /// In place of the time of the last heartbeat when there was none.
 const NEVER: i64 = i64::MIN;
 
@@ -44,6 +45,8 @@ pub struct Vitals {
     reported: AtomicU8,
     /// The number of the registry that heard it last.
     heard_by: AtomicU32,
+    /// The fingerprint of what was said when the store was told last.
+    told: AtomicU64,
     is_unflushed: AtomicBool,
     said: Mutex<Option<Arc<Said>>>,
     /// The fingerprint of what is said; 0 when nothing is. Beside the lock, because every answer that is given again
@@ -97,6 +100,7 @@ impl Vitals {
             last_heartbeat: AtomicI64::new(last_heartbeat),
             reported: AtomicU8::new(reported as u8),
             heard_by: AtomicU32::new(HERE),
+            told: AtomicU64::new(0),
             is_unflushed: AtomicBool::new(false),
             said: Mutex::new(None),
             saying: AtomicU64::new(0),
@@ -207,9 +211,13 @@ impl Vitals {
         (self.saying.load(Acquire) != 0).then(|| self.lock().clone()).flatten()
     }
 
-    /// What the store has not been told yet; `life` is the agent's incarnation.
+    /// What the store has not been told yet; `life` is the agent's incarnation. What was said comes along when it is not
+    /// what was said the last time.
     pub fn take_unflushed(&self, life: u64, now: Instant) -> Option<Beat> {
-        self.is_unflushed.swap(false, AcqRel).then(|| self.heard_here(life, now)).flatten()
+        let beat = self.is_unflushed.swap(false, AcqRel).then(|| self.heard_here(life, now)).flatten()?;
+        let saying = self.saying.load(Acquire);
+        let is_new = self.told.swap(saying, AcqRel) != saying;
+        Some(Beat { said: beat.said.filter(|_| is_new), ..beat })
     }
 
     /// What was heard of the agent last, if this registry heard it.
@@ -227,6 +235,7 @@ impl Vitals {
 
     /// The store could not be told after all. Returns whether nobody else has said so since.
     pub fn keep_unflushed(&self) -> bool {
+        self.told.store(0, Release);
         !self.is_unflushed.swap(true, AcqRel)
     }
 

@@ -7,8 +7,8 @@ use mesh_api::health::Status;
 use mesh_api::query::{AgentQuery, CapabilityQuery, Paging};
 use tokio::sync::watch;
 
-use super::event::Verb;
-use super::history::{Gone, History};
+use super::event::{Event, Verb};
+use super::history::{Gone, History, Resumed};
 use super::hit::Hit;
 use super::page::Page;
 use super::seats::Seats;
@@ -28,6 +28,8 @@ pub enum Filter {
 pub struct Watcher {
     history: Arc<History>,
     filter: Filter,
+    /// Changes that are told before those from `place` on.
+    again: Vec<Arc<Event>>,
     place: u64,
     revision: u64,
     more: watch::Receiver<u64>,
@@ -68,14 +70,12 @@ impl Watcher {
         revision: u64,
     ) -> Result<(Vec<Hit>, Self), Gone> {
         let (end, more) = history.end();
-        let (hits, place) = match from {
+        let (hits, Resumed { place, again }) = match from {
             Some(from) => (Vec::new(), history.after(from)?),
-            None => (filter.seen(seats), end),
+            None => (filter.seen(seats), Resumed { place: end, again: Vec::new() }),
         };
-        Ok((
-            hits,
-            Self { history: Arc::clone(history), filter, place, revision: from.unwrap_or(revision), more },
-        ))
+        let (history, revision) = (Arc::clone(history), from.unwrap_or(revision));
+        Ok((hits, Self { history, filter, again, place, revision, more }))
     }
 
     /// The revision up to which the watcher has been told everything.
@@ -88,6 +88,10 @@ impl Watcher {
     /// # Errors
     /// When the watcher was too slow and has missed some.
     pub async fn next(&mut self) -> Result<Vec<Arc<str>>, Gone> {
+        if !self.again.is_empty() {
+            let again = std::mem::take(&mut self.again);
+            return Ok(self.frames(&again));
+        }
         loop {
             // Seen before the look, so that what comes after the look wakes it again.
             self.more.borrow_and_update();
@@ -100,9 +104,14 @@ impl Watcher {
             }
             self.place += events.len() as u64;
             self.revision = events.last().map_or(self.revision, |event| event.revision);
-            let sees = |agent: &Registration, status: Status| self.filter.sees(agent, status);
-            let verbs = events.iter().filter_map(|event| Some((event, event.verb(sees)?)));
-            return Ok(verbs.map(|(event, verb): (_, Verb)| event.frame(verb)).collect());
+            return Ok(self.frames(&events));
         }
+    }
+
+    /// Those that are the watcher's business, as it is sent them.
+    fn frames(&self, events: &[Arc<Event>]) -> Vec<Arc<str>> {
+        let sees = |agent: &Registration, status: Status| self.filter.sees(agent, status);
+        let verbs = events.iter().filter_map(|event| Some((event, event.verb(sees)?)));
+        verbs.map(|(event, verb): (_, Verb)| event.frame(verb)).collect()
     }
 }

@@ -7,7 +7,7 @@ use mesh_api::page::AgentPage;
 use mesh_api::route::DOCS;
 
 use super::html::{END, HEAD, escaped};
-use crate::service::RegistryHealth;
+use crate::condition::RegistryHealth;
 
 /// Renders the agents of `page`.
 pub(super) fn render(page: &AgentPage, health: &RegistryHealth) -> String {

@@ -45,16 +45,18 @@ pub(super) async fn take(State(api): State<Api>, Document(body): Document) -> Re
     match body {
         Value::Array(batch) => {
             check_length(&batch)?;
+            api.registry.expect(&batch).await;
             let mut items = Vec::with_capacity(batch.len());
             for some in batch.chunks(AT_ONCE) {
-                for document in some {
-                    items.push(item(&api, document).await);
-                }
+                items.extend(some.iter().map(|document| item(&api, document)));
                 tokio::task::yield_now().await;
             }
             Ok(Json(items).into_response())
         }
-        one => Ok(Json(api.registry.heartbeat(&one).await?).into_response()),
+        one => {
+            api.registry.expect(std::slice::from_ref(&one)).await;
+            Ok(Json(api.registry.heartbeat(&one)?).into_response())
+        }
     }
 }
 
@@ -67,9 +69,9 @@ fn check_length(batch: &[Value]) -> Result<(), RegistryError> {
     }
 }
 
-async fn item(api: &Api, document: &Value) -> Item {
+fn item(api: &Api, document: &Value) -> Item {
     let agent_id = document.get("agent_id").and_then(Value::as_str).map(str::to_owned);
-    let (status, answer) = match api.registry.heartbeat(document).await {
+    let (status, answer) = match api.registry.heartbeat(document) {
         Ok(answer) => (StatusCode::OK, ItemAnswer::Heard(answer)),
         Err(fault) => {
             let (status, body) = ApiError::from(fault).answer();

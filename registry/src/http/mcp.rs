@@ -19,7 +19,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::error::ApiError;
 use super::extract;
 use super::state::Api;
-use crate::service::{Registry, SERVICE};
+use crate::condition::SERVICE;
+use crate::service::Registry;
 use crate::tools::{Reader, Tool};
 
 const SERVER: Server = Server {

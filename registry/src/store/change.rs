@@ -177,6 +177,25 @@ impl Draft {
     }
 }
 
+// === impl Beat ===
+
+impl Beat {
+    /// This one, after `earlier`: what an agent said holds until it says something else.
+    pub fn after(self, earlier: Option<&Self>) -> Self {
+        let said =
+            earlier.filter(|earlier| earlier.life == self.life).and_then(|earlier| earlier.said.clone());
+        Self { said: self.said.or(said), ..self }
+    }
+}
+
+/// Adds what was heard later.
+pub fn add(beats: &mut Beats, later: impl IntoIterator<Item = (String, Beat)>) {
+    for (id, beat) in later {
+        let beat = beat.after(beats.get(&id));
+        beats.insert(id, beat);
+    }
+}
+
 // === impl Changed ===
 
 impl Changed {

@@ -20,6 +20,15 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// its revision. Followers have been told by the time the answer comes.
     fn commit(&self, change: Change, expected: u64) -> BoxFuture<'_, Result<u64, CommitError>>;
 
+    /// Whether the record of `id` still has revision `expected` (0: there is none), for those who share the store and
+    /// may not have been told of everything.
+    ///
+    /// # Errors
+    /// A conflict when it has not.
+    fn confirm<'e>(&'e self, _id: &'e str, _expected: u64) -> BoxFuture<'e, Result<(), CommitError>> {
+        ready(Ok(())).boxed()
+    }
+
     /// Keeps when agents were last heard; agents that are not in `beats` keep what was kept before. Sets aside
     /// `noticed` revisions for what the registry noticed by itself, and tells followers of them.
     /// Answers the revision that was reached.

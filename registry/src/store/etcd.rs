@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use self::contents::{fill, read};
-use self::session::{Session, keep_alive};
+use self::session::{Session, forget_the_past, keep_alive};
 use self::snapshot::sound;
 use super::change::{Beats, Change};
 use super::engine::{Engine, Gap};
@@ -63,6 +63,7 @@ impl Etcd {
         let session = Arc::new(session);
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_alive(Arc::clone(&session)));
+        tasks.spawn(forget_the_past(Arc::clone(&session)));
         Ok(Self { session, tasks: Mutex::new(tasks) })
     }
 }
@@ -70,10 +71,11 @@ impl Etcd {
 impl Engine for Etcd {
     fn changes(&self) -> BoxFuture<'_, Result<Changes, OpenError>> {
         async {
+            let began = Instant::now();
             let reading = snapshot::snapshot(&self.session);
             let (snapshot, revision) = sound(self.session.opening(reading).await?)?;
-            let (sender, changes) = Changes::beginning_with(snapshot);
-            let following = mirror::follow(Arc::clone(&self.session), sender, revision);
+            let (teller, changes) = Changes::beginning_with(snapshot);
+            let following = mirror::follow(Arc::clone(&self.session), teller, revision, began);
             self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(following);
             Ok(changes)
         }
@@ -82,6 +84,10 @@ impl Engine for Etcd {
 
     fn commit(&self, change: Change, expected: u64) -> BoxFuture<'_, Result<u64, CommitError>> {
         self.session.commit(change, expected).boxed()
+    }
+
+    fn confirm<'s>(&'s self, id: &'s str, expected: u64) -> BoxFuture<'s, Result<(), CommitError>> {
+        self.session.confirm(id, expected).boxed()
     }
 
     fn flush(&self, beats: Arc<Beats>, noticed: u64) -> BoxFuture<'_, Result<u64, CommitError>> {
@@ -97,7 +103,7 @@ impl Engine for Etcd {
     }
 
     fn sum_up(&self, beats: Arc<Beats>) -> BoxFuture<'_, Result<(), CommitError>> {
-        async move { self.session.sum_up(&beats).await.map_err(write::refused) }.boxed()
+        async move { self.session.sum_up(&beats).await }.boxed()
     }
 
     fn gap(&self) -> Option<Gap> {
@@ -105,6 +111,11 @@ impl Engine for Etcd {
     }
 
     fn leave(&self) -> BoxFuture<'_, ()> {
-        self.session.leave().boxed()
+        async {
+            // Nobody takes another lease behind its back.
+            self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+            self.session.leave().await;
+        }
+        .boxed()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
 
-use super::change::{Beat, Beats, Change, Changed, Snapshot, Stored};
+use super::change::{self, Beat, Beats, Change, Changed, Snapshot, Stored};
 use super::engine::Engine;
 use super::error::{CommitError, OpenError};
 use super::follower::{Changes, Followers};
@@ -83,7 +83,8 @@ impl Contents {
     fn flush(&mut self, beats: &Beats, noticed: u64) -> u64 {
         // Who was removed meanwhile is not remembered.
         let here = beats.iter().filter(|(id, _)| self.agents.contains_key(id.as_str()));
-        self.beats.extend(here.map(|(id, beat)| (id.clone(), Beat { via: None, ..beat.clone() })));
+        let here = here.map(|(id, beat)| (id.clone(), Beat { via: None, ..beat.clone() }));
+        change::add(&mut self.beats, here);
         if noticed > 0 {
             self.revision += noticed;
             self.followers.tell(&Changed::SetAside { revision: self.revision });

@@ -49,7 +49,7 @@ impl Judge {
         let (lately, late) = (self.expired_in_window(), due.iter().filter(is_late).count());
         self.preservation.sweep(now, living + lately, silent + late + lately, self.blind(now));
         let freeze = self.preservation.freeze();
-        self.catalog.expiry.set(self.preservation.horizon(), freeze);
+        self.catalog.expiry.set(self.preservation.horizon(), freeze, now);
         announce(before, freeze);
     }
 

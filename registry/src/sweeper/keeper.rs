@@ -85,7 +85,7 @@ impl Keeper {
 
     /// Removes agents that have been gone for long, unless the store is in trouble anyway.
     pub(super) async fn remove_gone(&self, now: Instant) {
-        if self.store.trouble().is_some() {
+        if self.store.trouble().is_some() || self.catalog.expiry.freeze().is_some() {
             return;
         }
         let due = self.catalog.due(now).into_iter();
@@ -96,6 +96,10 @@ impl Keeper {
     /// Others may have been waited for since the agent was judged, so it is judged again.
     async fn remove(&self, judged: Seated) {
         let id = judged.record.id();
+        // The first of many finds out that the store is in trouble; the rest need not.
+        if self.store.trouble().is_some() {
+            return;
+        }
         let Some(seated) = self.catalog.get(id).filter(|seated| self.is_gone(seated, Instant::now())) else {
             return;
         };
@@ -110,8 +114,10 @@ impl Keeper {
 
     fn is_gone(&self, seated: &Seated, now: Instant) -> bool {
         let record = &seated.record;
-        let expired_at = record.vitals.signs().expires_at(&record.thresholds);
-        let status = record.derived_status(self.catalog.expiry.vantage(now));
+        let expiry = &self.catalog.expiry;
+        // Silence that was not believed for a while has gone on since then at least.
+        let expired_at = record.vitals.signs().expires_at(&record.thresholds).max(expiry.believed_since());
+        let status = record.derived_status(expiry.vantage(now));
         status.is_gone() && now.saturating_duration_since(expired_at) > self.retention
     }
 }

@@ -40,7 +40,10 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) fn after(steps: Vec<Step>) -> Self {
-        let (now, keeping) = (Instant::now(), Keeping { answers: 9, changes: 9, retention: Duration::ZERO });
+        let (now, keeping) = (
+            Instant::now(),
+            Keeping { answers: 9, changes: 9, overlap: Duration::ZERO, retention: Duration::ZERO },
+        );
         let catalog = Catalog::new(AgentTypes::default(), keeping, now);
         let mut fleet = Self { catalog, agents: BTreeMap::new(), revision: 0, now };
         steps.into_iter().for_each(|step| fleet.step(step));

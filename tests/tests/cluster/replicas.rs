@@ -33,6 +33,54 @@ async fn a_registry_is_cut_off_from_etcd_for_longer_than_its_lease() {
 }
 
 #[tokio::test]
+async fn a_registry_that_is_cut_off_acknowledges_nothing_and_knows_no_better() {
+    let cluster = Cluster::start().await;
+    let [cut_off, well] = [&cluster.replicas[0].registry, &cluster.replicas[1].registry];
+    let document = |port: u16| json!({"id": "a", "endpoint": format!("http://h:{port}/")});
+    assert_eq!(cut_off.post("/agents", &document(1)).await.status, 200);
+    cluster.replicas[0].ways.iter().for_each(|way| way.cut());
+    until("the others know it", async || (well.status_of("a").await == "pending").then_some(())).await;
+    assert_eq!(well.post("/agents", &document(2)).await.status, 200);
+    assert_eq!(well.post("/agents", &json!({"id": "b", "endpoint": "http://h:1/"})).await.status, 200);
+    // It still has the first document of the one, and has never heard of the other.
+    for request in ["POST /agents", "DELETE /agents/a", "DELETE /agents/b"] {
+        let (method, target) = request.split_once(' ').unwrap();
+        let body = if method == "POST" { document(1).to_string() } else { String::new() };
+        let headers = [("Content-Type", "application/json")];
+        let answer =
+            exchange::send(cut_off.address, method, target, &headers, body.as_bytes()).await.unwrap();
+        assert_eq!(
+            (answer.status, answer.header("retry-after").is_empty()),
+            (503, false),
+            "{request}: {}",
+            answer.text()
+        );
+    }
+    until("it knows that it is cut off", async || {
+        (cut_off.get("/health").await.json()["expiry_frozen"] == true).then_some(())
+    })
+    .await;
+    let known = cut_off.post("/heartbeat", &json!({"agent_id": "a"})).await;
+    assert_eq!((known.status, known.json()["degraded"].as_bool()), (200, Some(true)), "{}", known.text());
+    let unknown = cut_off.post("/heartbeat", &json!({"agent_id": "b"})).await;
+    assert_eq!(unknown.status, 503, "{}", unknown.text());
+    cluster.replicas[0].ways.iter().for_each(|way| way.mend());
+    until("what it heard meanwhile is known to all", async || {
+        (well.status_of("a").await == "healthy").then_some(())
+    })
+    .await;
+    for replica in &cluster.replicas {
+        until("all have the second document", async || {
+            let agent = replica.registry.get("/agents/a").await.json();
+            (agent["endpoint"] == "http://h:2/").then_some(())
+        })
+        .await;
+    }
+    let taken = cut_off.post("/agents", &document(1)).await.json();
+    assert!(taken["message"].as_str().unwrap().contains("has changed"), "{taken}");
+}
+
+#[tokio::test]
 async fn a_registry_is_killed_and_replaced() {
     let mut cluster = Cluster::start().await;
     let fleet = cluster.fleet().await;

@@ -108,6 +108,35 @@ async fn after_a_compaction_there_is_another_snapshot() {
 }
 
 #[tokio::test]
+async fn an_etcd_that_is_set_back_is_read_anew() {
+    let mut etcd = Etcd::start(1).await;
+    let store = open(&etcd.url()).await;
+    let kept = store.commit(put("kept", None), 0).await.unwrap();
+    etcd.kill(0).await;
+    etcd.keep_copy(0).await;
+    etcd.run(0);
+    etcd.recovers().await;
+    let lost = store.commit(put("lost", None), 0).await.unwrap();
+    let mut changes = store.changes().await.unwrap();
+    assert_eq!(snapshot(&mut changes).await.agents.len(), 2);
+    etcd.kill(0).await;
+    etcd.back_to_copy(0).await;
+    etcd.run(0);
+    etcd.recovers().await;
+    // A number that was given before to something that is lost.
+    let again = store.commit(put("again", None), 0).await.unwrap();
+    assert_eq!(again, lost);
+    store.flush(Arc::new(Beats::new()), 0).await.unwrap();
+    let snapshot = told(&mut changes, |event| match event {
+        Event::Snapshot(snapshot) => Some(snapshot),
+        Event::Changed(_) => None,
+    })
+    .await;
+    let known = snapshot.agents.iter().map(|agent| (&*agent.id, agent.revision)).collect::<Vec<_>>();
+    assert_eq!(known, [("again", again), ("kept", kept)]);
+}
+
+#[tokio::test]
 async fn what_one_store_held_can_be_given_to_another() {
     let etcd = Etcd::start(1).await;
     let directory = tempfile::tempdir().unwrap();

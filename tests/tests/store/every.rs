@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mesh_api::health::Reported;
-use mesh_registry::store::change::{Beats, Change, Changed, Event};
+use mesh_registry::store::change::{Beat, Beats, Change, Changed, Event};
 use mesh_registry::store::error::CommitError;
 
 use super::{Engines, beat, put, revisions, snapshot};
@@ -79,9 +79,11 @@ async fn many_changes_at_once_are_told_in_the_order_of_their_revisions() {
 async fn flushed_heartbeats_are_in_the_next_snapshot() {
     for store in &Engines::open().await.stores {
         let life = store.commit(put("a", None), 0).await.unwrap();
-        for (at, reported) in [(1_000, Reported::Healthy), (2_000, Reported::Draining)] {
-            let beats = Beats::from([("a".to_owned(), beat(at, life, reported))]);
-            store.flush(Arc::new(beats), 0).await.unwrap();
+        let first = beat(1_000, life, Reported::Healthy);
+        // What it said holds until it says something else.
+        let second = Beat { said: None, ..beat(2_000, life, Reported::Draining) };
+        for beat in [first, second] {
+            store.flush(Arc::new(Beats::from([("a".to_owned(), beat)])), 0).await.unwrap();
         }
         let kept = snapshot(&mut store.changes().await.unwrap()).await.beats.remove("a").unwrap();
         let said = kept.said.as_deref();

@@ -13,7 +13,7 @@ use super::answers::{BAD_BODY, BAD_PATH, JSON, NO_AGENT, ok};
 use super::examples;
 use super::operation::{Answer, Body, Operation};
 use super::parameters::AGENT_ID;
-use crate::service::RegistryHealth;
+use crate::condition::RegistryHealth;
 
 const GROUP: &str = "Health";
 

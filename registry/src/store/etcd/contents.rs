@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::layout;
 use super::session::Session;
 use super::snapshot::{self, sound};
@@ -36,7 +38,10 @@ pub async fn fill(endpoints: &Endpoints, snapshot: &Snapshot) -> Result<bool, Fi
     if !seen.snapshot.agents.is_empty() {
         return Ok(false);
     }
-    session.enter().await.map_err(|fault| session.refused(fault))?;
+    // The name of nobody who is there: what it says is taken for what somebody heard who is gone.
+    let name = session.grant().await.map_err(|fault| session.refused(fault))?;
+    session.replica.rename(name, Instant::now());
+    session.leave().await;
     let mut beats = Beats::new();
     let mut agents = snapshot.agents.iter().peekable();
     while agents.peek().is_some() {
@@ -67,6 +72,5 @@ pub async fn fill(endpoints: &Endpoints, snapshot: &Snapshot) -> Result<bool, Fi
         }
     }
     session.flush(&beats, 0).await?;
-    session.leave().await;
     Ok(true)
 }

@@ -37,6 +37,10 @@ pub(super) struct Members {
     current: AtomicUsize,
 }
 
+/// Which member was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn(usize);
+
 /// One of etcd's methods: what is asked and what is answered.
 pub(super) trait Method: Message + Clone + 'static {
     /// The method's name on the wire.
@@ -70,24 +74,32 @@ impl Members {
     /// What a member that is well says against it.
     pub(super) async fn call<M: Method>(&self, request: M) -> Result<M::Answer, Status> {
         loop {
-            let turn = self.current.load(Relaxed);
-            let attempt = self.ask(turn, request.clone());
-            let outcome = timeout(ATTEMPT, attempt).await;
-            match outcome.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time"))) {
-                Err(fault) if is_outage(&fault) => {
-                    self.pass_on(turn, &fault);
-                    sleep(PAUSE).await;
-                }
+            match self.attempt(request.clone(), ATTEMPT).await {
+                Err(fault) if is_outage(&fault) => sleep(PAUSE).await,
                 outcome => return outcome,
             }
         }
     }
 
-    /// Asks one member for a stream of answers.
+    /// Asks one member, which has this much time. When it is out the next call goes to another one.
     ///
     /// # Errors
-    /// What it says against it; the next call goes to the next member when it is out.
-    pub(super) async fn stream<M: Method>(&self, request: M) -> Result<Streaming<M::Answer>, Status> {
+    /// What it says against it, or that it is out.
+    pub(super) async fn attempt<M: Method>(&self, request: M, time: Duration) -> Result<M::Answer, Status> {
+        let turn = self.current.load(Relaxed);
+        let outcome = timeout(time, self.ask(turn, request)).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
+        if let Some(fault) = outcome.as_ref().err().filter(|fault| is_outage(fault)) {
+            self.pass_on(turn, fault);
+        }
+        outcome
+    }
+
+    /// Asks one member for a stream of answers, and says whose turn it was.
+    ///
+    /// # Errors
+    /// What it says against it; the next call goes to another member.
+    pub(super) async fn stream<M: Method>(&self, request: M) -> Result<(Streaming<M::Answer>, Turn), Status> {
         let turn = self.current.load(Relaxed);
         let open = async {
             let mut grpc = self.ready(turn).await?;
@@ -99,12 +111,12 @@ impl Members {
         if let Err(fault) = outcome.as_ref() {
             self.pass_on(turn, fault);
         }
-        Ok(outcome?.into_inner())
+        Ok((outcome?.into_inner(), Turn(turn)))
     }
 
-    /// The member that is asked is no good: the next one has its turn.
-    pub(super) fn distrust(&self, fault: &Status) {
-        self.pass_on(self.current.load(Relaxed), fault);
+    /// Whose turn it was is no good.
+    pub(super) fn distrust(&self, Turn(turn): Turn, fault: &Status) {
+        self.pass_on(turn, fault);
     }
 
     async fn ask<M: Method>(&self, turn: usize, request: M) -> Result<M::Answer, Status> {

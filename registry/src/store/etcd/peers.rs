@@ -10,10 +10,11 @@ use crate::store::engine::{Cause, Gap};
 
 /// Time without a flush, of which there is one a second, after which signs of life may be missing.
 const LATE: Duration = Duration::from_secs(3);
-/// Time for the loss of a replica to be taken in before silence is believed again.
-const TAKING_IN: Duration = Duration::from_secs(2);
+/// For how long at least the quickest flush of a replica is what its later ones are measured by: clocks that nobody sets
+/// drift apart all the same.
+const MEASURE: Duration = Duration::from_secs(60);
 
-/// All replicas of a store, as one of them sees them.
+/// All replicas of a store, as one of them sees them. What comes by is told when the catalog has taken it in.
 #[derive(Debug)]
 pub(super) struct Peers(Mutex<Known>);
 
@@ -25,6 +26,7 @@ struct Known {
     sent: BTreeMap<(i64, u64), Instant>,
     /// Everything that was written before has come by.
     current: Instant,
+    /// Those who are there.
     others: BTreeMap<i64, Peer>,
     numbers: u32,
 }
@@ -32,10 +34,17 @@ struct Known {
 #[derive(Debug)]
 struct Peer {
     number: u32,
-    is_present: bool,
-    /// When its last flush came by.
+    /// When its last flush was made that has come by.
     heard: Instant,
-    lost: Option<Instant>,
+    quickest: Quickest,
+}
+
+/// The earliest moments, by our clock, at which a replica can have started, as its quickest flushes say.
+#[derive(Debug, Default)]
+struct Quickest {
+    latest: Option<Instant>,
+    before: Option<Instant>,
+    since: Option<Instant>,
 }
 
 /// A replica that is gone.
@@ -43,7 +52,7 @@ struct Peer {
 pub(super) struct Lost {
     /// Its number.
     pub(super) number: u32,
-    /// When its last flush came by.
+    /// When its last flush was made that came by.
     pub(super) heard: Instant,
 }
 
@@ -53,6 +62,8 @@ impl Peers {
         let (mine, sent, others) = Default::default();
         Self(Mutex::new(Known { mine, sent, current: now, others, numbers: 0 }))
     }
+
+    // === this replica ===
 
     /// This process has a lease.
     pub(super) fn is_me(&self, replica: i64) {
@@ -64,45 +75,6 @@ impl Peers {
         self.lock().mine.contains(&replica)
     }
 
-    /// These replicas are there, and no others. Returns who is not there any more.
-    pub(super) fn present(&self, replicas: &BTreeSet<i64>, now: Instant) -> Vec<Lost> {
-        let mut known = self.lock();
-        known.current = now;
-        for replica in replicas.difference(&known.mine.clone()) {
-            known.peer(*replica, now).is_present = true;
-        }
-        let gone = known.others.iter().filter(|(name, peer)| peer.is_present && !replicas.contains(name));
-        let gone = gone.map(|(name, _)| *name).collect::<Vec<_>>();
-        gone.into_iter().filter_map(|name| known.lose(name, now)).collect()
-    }
-
-    /// The number of a replica that is there and not this one.
-    pub(super) fn number(&self, replica: i64) -> Option<u32> {
-        self.lock().others.get(&replica).filter(|peer| peer.is_present).map(|peer| peer.number)
-    }
-
-    /// A replica has come.
-    pub(super) fn arrived(&self, replica: i64, now: Instant) {
-        let mut known = self.lock();
-        if !known.mine.contains(&replica) {
-            let peer = known.peer(replica, now);
-            (peer.is_present, peer.heard) = (true, now);
-        }
-    }
-
-    /// A flush of another replica has come by. Returns its number.
-    pub(super) fn flushed(&self, replica: i64, now: Instant) -> u32 {
-        let mut known = self.lock();
-        let peer = known.peer(replica, now);
-        peer.heard = now;
-        peer.number
-    }
-
-    /// A replica is gone; `None` when it was not there, or is this one.
-    pub(super) fn gone(&self, replica: i64, now: Instant) -> Option<Lost> {
-        self.lock().lose(replica, now)
-    }
-
     /// A flush of ours is on its way.
     pub(super) fn sent(&self, replica: i64, number: u64, now: Instant) {
         self.lock().sent.insert((replica, number), now);
@@ -110,25 +82,75 @@ impl Peers {
 
     /// A flush of ours has come by, and so has everything that was written before it was sent.
     pub(super) fn came_by(&self, replica: i64, number: u64) {
+        let sent = self.lock().sent.get(&(replica, number)).copied();
+        if let Some(sent) = sent {
+            self.is_current(sent);
+        }
+    }
+
+    /// Everything that was written before `then` has come by.
+    pub(super) fn is_current(&self, then: Instant) {
         let mut known = self.lock();
-        if let Some(sent) = known.sent.get(&(replica, number)).copied() {
-            known.current = known.current.max(sent);
-            known.sent.retain(|_, other| *other > sent);
+        known.current = known.current.max(then);
+        known.sent.retain(|_, sent| *sent > then);
+    }
+
+    // === the others ===
+
+    /// A replica is there.
+    pub(super) fn arrived(&self, replica: i64, now: Instant) {
+        let mut known = self.lock();
+        if !known.mine.contains(&replica) {
+            let number = known.numbers + 1;
+            let peer = Peer { number, heard: now, quickest: Quickest::default() };
+            known.numbers = known.others.entry(replica).or_insert(peer).number.max(known.numbers);
+        }
+    }
+
+    /// Those who were there and are not among `replicas`.
+    pub(super) fn missing(&self, replicas: &BTreeSet<i64>) -> Vec<i64> {
+        self.lock().others.keys().filter(|replica| !replicas.contains(replica)).copied().collect()
+    }
+
+    /// A replica that is gone; `None` when it was not there, or is this one.
+    pub(super) fn lost(&self, replica: i64) -> Option<Lost> {
+        self.lock().others.get(&replica).map(|peer| Lost { number: peer.number, heard: peer.heard })
+    }
+
+    /// The loss of a replica has been taken in.
+    pub(super) fn forget(&self, replica: i64) {
+        self.lock().others.remove(&replica);
+    }
+
+    /// The number of a replica that is there and not this one.
+    pub(super) fn number(&self, replica: i64) -> Option<u32> {
+        self.lock().others.get(&replica).map(|peer| peer.number)
+    }
+
+    /// How long a flush was under way that a replica made `uptime` after its start: how much longer, that is, than its
+    /// quickest one. Our own clock may have stood still, with all of this process.
+    pub(super) fn lateness(&self, replica: i64, uptime: Duration, now: Instant) -> Duration {
+        let mut known = self.lock();
+        let started = now.checked_sub(uptime);
+        let peer = known.others.get_mut(&replica);
+        peer.zip(started).map_or(Duration::ZERO, |(peer, started)| peer.quickest.lateness(started, now))
+    }
+
+    /// A flush of a replica has come by that was made at `then`.
+    pub(super) fn flushed(&self, replica: i64, then: Instant) {
+        if let Some(peer) = self.lock().others.get_mut(&replica) {
+            peer.heard = peer.heard.max(then);
         }
     }
 
     /// Why signs of life may be missing here, if they may.
     pub(super) fn gap(&self, now: Instant) -> Option<Gap> {
         let known = self.lock();
-        let is_late = |since: Instant| now.saturating_duration_since(since) > LATE;
-        if is_late(known.current) {
+        let is_late = |since: &Instant| now.saturating_duration_since(*since) > LATE;
+        if is_late(&known.current) {
             return Some(Gap { since: known.current, cause: Cause::Store });
         }
-        let is_missed = |peer: &&Peer| match peer.lost {
-            Some(lost) => now.saturating_duration_since(lost) < TAKING_IN,
-            None => peer.is_present && is_late(peer.heard),
-        };
-        let missed = known.others.values().filter(is_missed).map(|peer| peer.heard).min();
+        let missed = known.others.values().map(|peer| peer.heard).filter(is_late).min();
         missed.map(|since| Gap { since, cause: Cause::Replica })
     }
 
@@ -137,21 +159,15 @@ impl Peers {
     }
 }
 
-impl Known {
-    fn peer(&mut self, replica: i64, now: Instant) -> &mut Peer {
-        let numbers = &mut self.numbers;
-        self.others.entry(replica).or_insert_with(|| {
-            *numbers += 1;
-            Peer { number: *numbers, is_present: false, heard: now, lost: None }
-        })
-    }
-
-    fn lose(&mut self, replica: i64, now: Instant) -> Option<Lost> {
-        // Who was lost long ago is forgotten, so that replicas may come and go for years.
-        self.others.retain(|_, peer| peer.lost.is_none_or(|lost| now - lost < TAKING_IN));
-        let peer = self.others.get_mut(&replica).filter(|peer| peer.is_present)?;
-        (peer.is_present, peer.lost) = (false, Some(now));
-        Some(Lost { number: peer.number, heard: peer.heard })
+impl Quickest {
+    fn lateness(&mut self, started: Instant, now: Instant) -> Duration {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) > MEASURE) {
+            (self.before, self.latest, self.since) = (self.latest, None, Some(now));
+        }
+        let latest = self.latest.map_or(started, |latest| latest.min(started));
+        self.latest = Some(latest);
+        let quickest = self.before.map_or(latest, |before| before.min(latest));
+        started.saturating_duration_since(quickest)
     }
 }
 
@@ -182,24 +198,41 @@ mod tests {
         let start = Instant::now();
         let peers = Peers::nobody(start + SECOND * 100);
         peers.arrived(7, start);
-        assert_eq!(cause(&peers, start + SECOND * 2), None);
+        assert_eq!((cause(&peers, start + SECOND * 2), peers.number(7)), (None, Some(1)));
         assert_eq!(cause(&peers, start + SECOND * 4), Some(Cause::Replica));
-        assert_eq!(peers.flushed(7, start + SECOND * 4), 1);
+        peers.flushed(7, start + SECOND * 4);
         assert_eq!(cause(&peers, start + SECOND * 5), None);
-        assert_eq!(peers.gone(7, start + SECOND * 5), Some(Lost { number: 1, heard: start + SECOND * 4 }));
-        assert_eq!(peers.gone(7, start + SECOND * 5), None);
-        assert_eq!(cause(&peers, start + SECOND * 6), Some(Cause::Replica));
-        assert_eq!(cause(&peers, start + SECOND * 7), None);
+        assert_eq!(peers.lost(7), Some(Lost { number: 1, heard: start + SECOND * 4 }));
+        assert_eq!(cause(&peers, start + SECOND * 8), Some(Cause::Replica));
+        peers.forget(7);
+        assert_eq!((cause(&peers, start + SECOND * 8), peers.lost(7)), (None, None));
     }
 
     #[test]
-    fn who_left_while_we_were_away_is_found_out() {
+    fn who_left_while_we_were_away_is_found_out_and_numbers_are_not_given_twice() {
         let start = Instant::now();
         let peers = Peers::nobody(start);
         peers.is_me(1);
-        assert_eq!(peers.present(&BTreeSet::from([1, 7, 8]), start), []);
-        assert_eq!((peers.number(1), peers.number(7), peers.number(9)), (None, Some(1), None));
-        let lost = peers.present(&BTreeSet::from([1, 8]), start + SECOND);
-        assert_eq!(lost, [Lost { number: 1, heard: start }]);
+        [1, 7, 8].into_iter().for_each(|replica| peers.arrived(replica, start));
+        assert_eq!([1, 7, 8, 9].map(|replica| peers.number(replica)), [None, Some(1), Some(2), None]);
+        assert_eq!(peers.missing(&BTreeSet::from([1, 8])), [7]);
+        peers.forget(7);
+        [8, 9].into_iter().for_each(|replica| peers.arrived(replica, start));
+        assert_eq!((peers.number(8), peers.number(9)), (Some(2), Some(3)));
+    }
+
+    #[test]
+    fn a_flush_that_was_under_way_for_long_is_recognised() {
+        let (start, ms) = (Instant::now() + SECOND * 1_000, Duration::from_millis);
+        let peers = Peers::nobody(start);
+        peers.arrived(7, start);
+        let lateness = |uptime: Duration, after: Duration| peers.lateness(7, uptime, start + after);
+        // The quickest took 5 ms, which nobody can know.
+        assert_eq!(lateness(SECOND, ms(5)), Duration::ZERO);
+        assert_eq!(lateness(SECOND * 2, ms(1_035)), ms(30));
+        // Then this process stood still for two minutes, and what came meanwhile comes all at once.
+        assert_eq!(lateness(SECOND * 3, ms(122_005)), SECOND * 120);
+        assert_eq!(lateness(SECOND * 122, ms(122_006)), SECOND + ms(1));
+        assert_eq!(peers.lateness(9, SECOND, start), Duration::ZERO, "nobody knows this one");
     }
 }

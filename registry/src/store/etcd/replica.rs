@@ -23,6 +23,8 @@ struct State {
     /// The number of the next flush.
     next: u64,
     sum_due: Instant,
+    /// The number of the first part of a sum that could not be finished.
+    summing: Option<u64>,
     graves: Vec<(i64, Instant)>,
     /// Revisions that etcd had come to, the oldest first.
     past: VecDeque<(Instant, i64)>,
@@ -31,8 +33,8 @@ struct State {
 impl Replica {
     /// A replica that has no lease yet.
     pub(super) fn new(now: Instant) -> Self {
-        let (lease, next, graves, past) = Default::default();
-        Self(Mutex::new(State { lease, next, sum_due: now + SUM_EVERY, graves, past }))
+        let (lease, next, summing, graves, past) = Default::default();
+        Self(Mutex::new(State { lease, next, sum_due: now + SUM_EVERY, summing, graves, past }))
     }
 
     /// Its lease, which is its name.
@@ -48,7 +50,7 @@ impl Replica {
         if before != 0 {
             state.graves.push((before, now));
         }
-        (state.next, state.sum_due) = (0, now);
+        (state.next, state.sum_due, state.summing) = (0, now, None);
     }
 
     /// Its name and the number of the next flush.
@@ -71,12 +73,36 @@ impl Replica {
         now >= self.lock().sum_due
     }
 
-    /// It has been summed up. Returns the replicas whose mourning is over.
-    pub(super) fn summed_up(&self, now: Instant) -> Vec<i64> {
+    /// Its name and the number of the first part of a sum: the same until one is finished, so that what was written in
+    /// vain is written over.
+    pub(super) fn begin_sum(&self) -> (i64, u64) {
         let mut state = self.lock();
-        state.sum_due = now + SUM_EVERY;
-        let is_over = |since: Instant| now.saturating_duration_since(since) >= MOURNING;
-        state.graves.extract_if(.., |(_, since)| is_over(*since)).map(|(replica, _)| replica).collect()
+        let first = state.summing.unwrap_or(state.next);
+        state.summing = Some(first);
+        state.next = state.next.max(first + 1);
+        (state.lease, first)
+    }
+
+    /// A sum is finished. Returns whether it still counts: the replica may have another name by now.
+    pub(super) fn end_sum(&self, lease: i64, now: Instant) -> bool {
+        let mut state = self.lock();
+        let counts = state.lease == lease;
+        if counts {
+            (state.sum_due, state.summing) = (now + SUM_EVERY, None);
+        }
+        counts
+    }
+
+    /// The replicas whose mourning is over.
+    pub(super) fn forgotten(&self, now: Instant) -> Vec<i64> {
+        let state = self.lock();
+        let over = state.graves.iter().filter(|(_, since)| now.saturating_duration_since(*since) >= MOURNING);
+        over.map(|(replica, _)| *replica).collect()
+    }
+
+    /// There is nothing left of a replica, or it is there after all.
+    pub(super) fn dig_up(&self, replica: i64) {
+        self.lock().graves.retain(|(buried, _)| *buried != replica);
     }
 
     /// etcd has come to a revision. Returns up to which one it may forget.

@@ -1,16 +1,22 @@
 //! This process as a client of etcd: one of the replicas, with a lease, and what it knows of the others.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 
+use super::beats::Moment;
 use super::layout;
 use super::members::Members;
 use super::peers::Peers;
 use super::replica::Replica;
-use super::wire::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, PutRequest};
+use super::wire::{
+    CompactionRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
+};
 use crate::store::error::OpenError;
 use crate::store::url::{Endpoints, StoreUrl};
 
@@ -19,6 +25,8 @@ const LEASE_SECONDS: i64 = 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// Time that etcd is waited for when it is opened: it may be started together with us.
 const OPENING: Duration = Duration::from_secs(60);
+/// Time between two compactions.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// Time for telling etcd that we leave.
 const LEAVING: Duration = Duration::from_secs(2);
 
@@ -30,6 +38,11 @@ pub(super) struct Session {
     pub(super) members: Members,
     pub(super) peers: Peers,
     pub(super) replica: Replica,
+    /// Since when we have been running.
+    started: Instant,
+    /// The revision to which the mirror has come, and what wakes it when etcd has been set back behind that.
+    pub(super) mirrored: AtomicI64,
+    pub(super) set_back: Notify,
 }
 
 impl Session {
@@ -42,26 +55,35 @@ impl Session {
         let members = Members::new(endpoints.as_ref())
             .map_err(|source| OpenError::Unreachable { store: name.clone(), source: source.into() })?;
         let now = Instant::now();
-        Ok(Self { name, members, peers: Peers::nobody(now), replica: Replica::new(now) })
+        let (peers, replica) = (Peers::nobody(now), Replica::new(now));
+        let (mirrored, set_back) = (AtomicI64::new(0), Notify::new());
+        Ok(Self { name, members, peers, replica, started: now, mirrored, set_back })
     }
 
-    /// Takes a lease and shows up among the replicas.
+    /// Takes a lease and shows up among the replicas, and only then goes by its name.
+    ///
+    /// # Errors
+    /// What etcd says against it.
     pub(super) async fn enter(&self) -> Result<(), Status> {
         let lease = self.grant().await?;
         self.peers.is_me(lease);
-        self.replica.rename(lease, Instant::now());
         let value = concat!("mesh-registry ", env!("CARGO_PKG_VERSION"));
         let presence = PutRequest { key: layout::replica(lease), value: value.into(), lease };
         self.members.call(presence).await?;
+        self.replica.rename(lease, Instant::now());
         tracing::info!(replica = format!("{lease:016x}"), store = self.name, "this registry is a replica");
         Ok(())
     }
 
-    async fn grant(&self) -> Result<i64, Status> {
+    /// A name for a replica.
+    ///
+    /// # Errors
+    /// What etcd says against it.
+    pub(super) async fn grant(&self) -> Result<i64, Status> {
         Ok(self.members.call(LeaseGrantRequest { ttl: LEASE_SECONDS }).await?.id)
     }
 
-    /// What it heard stays, for those who take over.
+    /// Tells the others that it goes. What it heard stays, for those who take over.
     pub(super) async fn leave(&self) {
         let leaving = self.members.call(LeaseRevokeRequest { id: self.replica.lease() });
         if !matches!(timeout(LEAVING, leaving).await, Ok(Ok(_))) {
@@ -84,9 +106,40 @@ impl Session {
         timeout(OPENING, opening).await.unwrap_or_else(late)
     }
 
+    /// Now, by the clock on the wall and by one that nobody sets.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { wall: wall(), uptime: self.started.elapsed() }
+    }
+
     /// etcd refuses.
     pub(super) fn refused(&self, fault: Status) -> OpenError {
         OpenError::Unreachable { store: self.name.clone(), source: fault.into() }
+    }
+}
+
+/// Our clock, in milliseconds since 1970.
+pub(super) fn wall() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// Has etcd forget its past, again and again: without a history for the last minutes no watch could go on, and with one
+/// of days etcd would be full.
+pub(super) async fn forget_the_past(session: Arc<Session>) {
+    loop {
+        sleep(FORGET_EVERY).await;
+        let looked =
+            session.members.call(RangeRequest { key: layout::agents().0, ..RangeRequest::default() });
+        let Ok(answer) = looked.await else { continue };
+        let revision = answer.header.map_or(0, |header| header.revision);
+        if let Some(revision) = session.replica.forgettable(revision, Instant::now()) {
+            match session.members.call(CompactionRequest { revision }).await {
+                // Another replica was first.
+                Err(fault) if fault.code() != Code::OutOfRange => {
+                    tracing::warn!(%fault, "the past of etcd cannot be compacted, trying again");
+                }
+                _ => {}
+            }
+        }
     }
 }
 

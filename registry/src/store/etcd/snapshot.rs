@@ -5,24 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
-use super::beats::Flush;
+use super::beats::{Flush, Reading};
 use super::layout::{self, Keys, Place};
-use super::peers::Lost;
-use super::session::Session;
+use super::members::is_outage;
+use super::session::{Session, wall};
 use super::wire::{KeyValue, RangeRequest};
-use super::write::wall;
-use crate::store::change::{Beat, Beats, Snapshot, Stored};
+use crate::store::change::{Beat, Beats, HERE, Snapshot, Stored};
 use crate::store::error::OpenError;
 
 /// How large a page of a snapshot is meant to be, in bytes; and how many keys the first one has, and any one at most.
 const PAGE: usize = 4 * 1024 * 1024;
 const FIRST_PAGE: usize = 256;
 const LARGEST_PAGE: usize = 8_192;
-/// How far clocks may be apart when an agent was heard by a replica that is gone and by one that is not.
-const CLOCKS_APART: i64 = 60_000;
+
+/// Time for a page, and pause before one is asked for again.
+const PAGE_TIME: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A snapshot, and what about it is not in it.
 pub(super) struct Seen {
@@ -31,8 +32,8 @@ pub(super) struct Seen {
     pub(super) revision: i64,
     /// Registrations that cannot be read.
     pub(super) unreadable: Vec<OpenError>,
-    /// Who has gone since the last snapshot.
-    pub(super) lost: Vec<Lost>,
+    /// Who is there.
+    pub(super) present: BTreeSet<i64>,
 }
 
 /// A snapshot in which everything can be read, and etcd's revision.
@@ -53,6 +54,7 @@ pub(super) fn sound(seen: Seen) -> Result<(Snapshot, i64), OpenError> {
 pub(super) async fn snapshot(session: &Session) -> Result<Seen, OpenError> {
     let unreachable = |fault| session.refused(fault);
     loop {
+        let began = Instant::now();
         let (revision, rows) = range(session, layout::agents(), 0).await.map_err(unreachable)?;
         let heard = match range(session, layout::heard(), revision).await {
             // Compacted meanwhile: this has taken minutes.
@@ -63,7 +65,7 @@ pub(super) async fn snapshot(session: &Session) -> Result<Seen, OpenError> {
             snapshot: Snapshot { revision: layout::revision(revision), ..Snapshot::default() },
             revision,
             unreadable: Vec::new(),
-            lost: Vec::new(),
+            present: BTreeSet::new(),
         };
         for row in &rows {
             match session.stored(row) {
@@ -72,7 +74,7 @@ pub(super) async fn snapshot(session: &Session) -> Result<Seen, OpenError> {
             }
         }
         drop(rows);
-        seen.lost = session.hear_all(heard, &mut seen.snapshot.beats);
+        seen.present = session.hear_all(heard, began, &mut seen.snapshot.beats);
         return Ok(seen);
     }
 }
@@ -92,7 +94,15 @@ async fn range(
             revision,
             keys_only: false,
         };
-        let page = session.members.call(request).await?;
+        let page = match session.members.attempt(request, PAGE_TIME).await {
+            Err(fault) if is_outage(&fault) => {
+                // It may have been too much.
+                limit = (limit / 2).max(1);
+                sleep(PAUSE).await;
+                continue;
+            }
+            page => page?,
+        };
         if revision == 0 {
             revision = page.header.map_or(0, |header| header.revision);
         }
@@ -119,9 +129,9 @@ impl Session {
         layout::read(id, &row.value, row.mod_revision).map_err(|fault| bad(fault.into()))
     }
 
-    /// Who was heard, by whom and how long ago. What replicas wrote that are gone is to be deleted in time. Returns who
-    /// has gone since the last time.
-    fn hear_all(&self, rows: Vec<KeyValue>, beats: &mut Beats) -> Vec<Lost> {
+    /// Who was heard, by whom and how long ago, of all that was written before `began`. What replicas wrote that are gone
+    /// is to be deleted in time. Returns who is there.
+    fn hear_all(&self, rows: Vec<KeyValue>, began: Instant, beats: &mut Beats) -> BTreeSet<i64> {
         let (mut present, mut flushes) = (BTreeSet::new(), BTreeMap::<_, Vec<_>>::new());
         for row in rows {
             match layout::place(&row.key) {
@@ -132,39 +142,39 @@ impl Session {
                 _ => {}
             }
         }
-        let (now, wall) = (Instant::now(), wall());
-        let lost = self.peers.present(&present, now);
-        // First those who are gone, by their own clocks; whoever is there knows better, unless it may have heard less.
-        flushes.into_iter().for_each(|(replica, flushes)| {
-            let number = self.peers.number(replica);
-            if number.is_none() && !self.peers.is_mine(replica) {
-                self.replica.bury(replica, now);
+        present.iter().for_each(|replica| self.peers.arrived(*replica, began));
+        for (replica, flushes) in flushes {
+            let (number, newest) = if self.peers.is_mine(replica) {
+                (Some(HERE), u64::try_from(self.moment().uptime.as_millis()).unwrap_or(u64::MAX))
+            } else {
+                let number = self.peers.number(replica).filter(|_| present.contains(&replica));
+                (number, flushes.iter().map(|flush| flush.uptime).max().unwrap_or_default())
+            };
+            if number.is_none() {
+                self.replica.bury(replica, began);
             }
-            let newest = flushes.iter().map(|flush| flush.at).max().unwrap_or_default();
             for flush in flushes {
-                let since = Duration::from_millis(u64::try_from(newest - flush.at).unwrap_or(0));
-                for (id, beat) in flush.unpack(wall, since, number) {
+                let since = Duration::from_millis(newest.saturating_sub(flush.uptime)) + began.elapsed();
+                for (id, beat) in flush.unpack(Reading { wall: wall(), since, replica: number }) {
                     match beats.get_mut(&id) {
-                        Some(known) if is_better(known, &beat) => {}
-                        Some(known) => *known = beat,
+                        Some(known) => merge(known, beat),
                         None => drop(beats.insert(id, beat)),
                     }
                 }
             }
-        });
-        lost
+        }
+        present
     }
 }
 
-/// Whether what is known of an agent tells more than `other`.
-fn is_better(known: &Beat, other: &Beat) -> bool {
-    if known.life != other.life {
-        return known.life > other.life;
-    }
-    match (known.via, other.via) {
-        (Some(known), Some(other)) => known.ago <= other.ago,
-        (Some(_), None) => known.at > other.at + CLOCKS_APART,
-        (None, Some(_)) => known.at + CLOCKS_APART >= other.at,
-        (None, None) => known.at >= other.at,
-    }
+/// Two replicas heard an agent, or one at different times: what was said later counts. How long it has been silent is
+/// known of those who are there; it is only when a replica is gone that heard it later than those that it is not known.
+fn merge(known: &mut Beat, other: Beat) {
+    let is_later = match (known.via, other.via) {
+        _ if known.life != other.life => other.life > known.life,
+        (Some(known), Some(other)) => other.ago < known.ago,
+        _ => other.at > known.at,
+    };
+    let (later, earlier) = if is_later { (other, known.clone()) } else { (known.clone(), other) };
+    *known = later.after(Some(&earlier));
 }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::database::Database;
 use super::registrations;
-use crate::store::change::{Beat, Beats};
+use crate::store::change::{self, Beat, Beats};
 use crate::store::error::OpenError;
 
 /// Flushes after which the log is folded: a minute's worth at one a second.
@@ -36,7 +36,7 @@ pub(super) fn all(database: &Database) -> Result<Beats, OpenError> {
             row: flush.to_string(),
             source: source.into(),
         })?;
-        all.extend(beats);
+        change::add(&mut all, beats);
     }
     Ok(all)
 }
@@ -48,7 +48,7 @@ fn fold(connection: &Connection) -> rusqlite::Result<()> {
         let unpacked = unpack(&packed).map_err(|fault| {
             rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, fault.into())
         })?;
-        folded.extend(unpacked);
+        change::add(&mut folded, unpacked);
     }
     let mut kept = Beats::new();
     for (id, beat) in folded {
