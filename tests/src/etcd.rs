@@ -20,6 +20,7 @@ const ATTEMPTS: usize = 5;
 #[derive(Debug)]
 pub struct Etcd {
     members: Vec<Member>,
+    flags: Vec<String>,
     directory: TempDir,
 }
 
@@ -37,6 +38,14 @@ impl Etcd {
     /// # Panics
     /// When there is no etcd, or it does not start.
     pub async fn start(members: usize) -> Self {
+        Self::start_with(members, &[]).await
+    }
+
+    /// Starts so many members with these flags.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_with(members: usize, flags: &[&str]) -> Self {
         let binary = binary();
         let found = Command::new(&binary).arg("--version").stdout(Stdio::null()).status().await;
         assert!(
@@ -44,7 +53,7 @@ impl Etcd {
             "{binary} is needed: install etcd (Debian: apt-get install etcd-server), or set {BINARY} to where it is"
         );
         for _ in 0..ATTEMPTS {
-            let mut this = Self::with_free_ports(members);
+            let mut this = Self::with_free_ports(members, flags);
             (0..members).for_each(|member| this.run(member));
             if this.is_up().await {
                 return this;
@@ -53,7 +62,7 @@ impl Etcd {
         panic!("etcd did not start in {ATTEMPTS} attempts");
     }
 
-    fn with_free_ports(members: usize) -> Self {
+    fn with_free_ports(members: usize, flags: &[&str]) -> Self {
         // All at once, so that they differ.
         let bound = (0..members * 2).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
         let bound = bound.collect::<Vec<_>>();
@@ -63,7 +72,8 @@ impl Etcd {
             peer: address(&ports[1]),
             program: None,
         });
-        Self { members: members.collect(), directory: tempfile::tempdir().expect("a fresh directory") }
+        let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        Self { members: members.collect(), flags, directory: tempfile::tempdir().expect("a fresh directory") }
     }
 
     /// Starts a member that is down, with what it knew.
@@ -78,6 +88,7 @@ impl Etcd {
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &everyone.join(","), "--logger", "zap", "--log-level", "error"]);
+        command.args(&self.flags);
         *program = Some(Program::run(command));
     }
 
@@ -185,16 +196,20 @@ impl Etcd {
         assert_eq!(answer.map(|answer| answer.status).ok(), Some(200), "compaction at {revision}");
     }
 
-    /// Bytes of the database, and of what is in use of it.
-    pub async fn size(&self) -> Option<(u64, u64)> {
-        let status = self.members[0].status().await?;
-        let bytes = |name: &str| status[name].as_str()?.parse().ok();
-        Some((bytes("dbSize")?, bytes("dbSizeInUse")?))
-    }
-
-    /// The process of a member.
-    pub fn process(&self, member: usize) -> Option<u32> {
-        self.members[member].program.as_ref()?.id()
+    /// Gives the room back that is not in use, and tells the first member that there is some.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn make_room(&self) {
+        let status = self.members[0].status().await.expect("the first member answers");
+        let member = &status["header"]["member_id"];
+        let disarmed = json!({"action": "DEACTIVATE", "alarm": "NOSPACE", "memberID": member});
+        for (target, said) in
+            [("/v3/maintenance/defragment", &json!({})), ("/v3/maintenance/alarm", &disarmed)]
+        {
+            let answer = exchange::post(self.members[0].client, target, said).await;
+            assert_eq!(answer.map(|answer| answer.status).ok(), Some(200), "{target}");
+        }
     }
 }
 

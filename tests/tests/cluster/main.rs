@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod engine;
+mod more;
 mod replicas;
 mod sidecars;
 
