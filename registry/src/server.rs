@@ -1,15 +1,18 @@
-//! The life of the process: bind, open, serve, drain. Every background task is spawned in [`Server::run`].
+//! The life of the process: bind, open, serve, drain. Every background task is spawned in [`Server::run`], but for those
+//! of a store.
+
+mod gate;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::service::TowerToHyperService;
 use mesh_daemon::listen::Listener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::gate::Gate;
 use crate::catalog::Catalog;
 use crate::catalog::keeping::Keeping;
 use crate::config::Config;
@@ -30,11 +33,10 @@ const STALL: Duration = Duration::from_secs(10);
 /// way, two by which the silence of agents that others hear begins later, one look each, and some for busy machines.
 const PULSES_APART: u32 = 10;
 
-/// A registry that is bound to its port and has its catalog.
+/// A registry that is bound to its port.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
-    rooms: Rooms,
     config: Config,
 }
 
@@ -80,16 +82,15 @@ pub enum ServerError {
 // === impl Server ===
 
 impl Server {
-    /// Binds the port, opens the store and loads the catalog.
+    /// Binds the port.
     ///
     /// # Errors
-    /// When the port is taken, or the store cannot be used.
+    /// When it is taken.
     pub async fn bind(config: Config) -> Result<Self, ServerError> {
         let address = config.listen;
         let bound = Listener::bind(address).await;
         let listener = bound.map_err(|source| ServerError::Bind { address, source })?.cut_stalled(STALL);
-        let rooms = Rooms::open(&config).await?;
-        Ok(Self { listener, rooms, config })
+        Ok(Self { listener, config })
     }
 
     /// The address that was bound.
@@ -97,20 +98,26 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is cancelled, then drains and tells the store what it has not been told yet.
+    /// Opens the store and loads the catalog, while whoever comes is told to try again. Then serves until `stop` is
+    /// cancelled, drains, and tells the store what it has not been told yet.
     ///
     /// # Errors
-    /// When the store ended its change stream.
+    /// When the store cannot be used, or ended its change stream.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServerError> {
-        let Self { listener, rooms, config } = self;
-        tracing::info!(address = %listener.local_addr(), store = %config.store, "mesh-registry is listening");
+        let Self { listener, config } = self;
+        let (address, gate) = (listener.local_addr(), Gate::default());
         let (requests, timers) = (stop.child_token(), CancellationToken::new());
+        let serving = listener.serve(gate.clone(), requests.clone(), config.drain_timeout);
+        tokio::pin!(serving);
+        let rooms = tokio::select! {
+            rooms = Rooms::open(&config) => rooms?,
+            () = &mut serving => return Ok(()),
+        };
+        gate.open(rooms.router);
+        tracing::info!(%address, store = %config.store, "mesh-registry is listening");
         let mut feed = tokio::spawn(rooms.feed.run());
         let sweeper = tokio::spawn(rooms.sweeper.run(timers.clone()));
         tokio::spawn(end_watches(requests.clone(), rooms.watches));
-        let service = TowerToHyperService::new(rooms.router);
-        let serving = listener.serve(service, requests.clone(), config.drain_timeout);
-        tokio::pin!(serving);
         let outcome = tokio::select! {
             () = &mut serving => Ok(()),
             _ = &mut feed => {

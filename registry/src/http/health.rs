@@ -36,8 +36,8 @@ pub(super) async fn livez() -> Json<Probe> {
     Json(Probe { status: "alive" })
 }
 
-/// `GET /readyz`: discovery answers. Connections are accepted only once the catalog has its snapshot, and discovery
-/// goes on while the store is away, so to be reached is to be ready.
+/// `GET /readyz`: discovery answers. Nobody comes here before the catalog has its snapshot, and discovery goes on while
+/// the store is away, so to be reached is to be ready.
 pub(super) async fn readyz() -> Json<Probe> {
     Json(Probe { status: "ready" })
 }

@@ -76,6 +76,26 @@ async fn an_etcd_without_room_refuses_registrations_and_nothing_else_until_there
 }
 
 #[tokio::test]
+async fn a_registry_waits_for_etcd_and_says_that_it_is_not_ready_yet() {
+    let _turn = TURN.lock().await;
+    let mut etcd = Etcd::start(1).await;
+    etcd.kill(0).await;
+    // A port that was free a moment ago: nobody says which it is before the registry listens.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut program = Program::start(BINARY, &["--listen", &free.to_string(), "--store", &etcd.url()], &[]);
+    let get = async |target| mesh_tests::exchange::get(free, target).await.ok();
+    until("it is alive", async || (get("/livez").await?.status == 200).then_some(())).await;
+    for target in ["/readyz", "/agents", "/health"] {
+        let answer = get(target).await.unwrap();
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{target}: {}", answer.text());
+        assert_eq!(answer.json()["code"], "unavailable");
+    }
+    assert!(!program.has_ended());
+    etcd.run(0);
+    until("it is ready", async || (get("/readyz").await?.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_watcher_that_goes_to_another_registry_misses_no_change_of_health() {
     let cluster = Cluster::start().await;
     let [first, second] = [&cluster.replicas[0].registry, &cluster.replicas[1].registry];

@@ -76,6 +76,17 @@ pub(super) const NOT_DURABLE: &[Answer] = &[
     error(507, "The disk that makes registrations durable is full, nothing was changed."),
 ];
 
+/// Nobody can say now.
+pub(super) const UNCERTAIN: &[Answer] = &[Answer {
+    headers: &[("Retry-After", "Seconds after which to try again.")],
+    ..error(503, "The agent is not known here, and this registry is not told now who registers with others.")
+}];
+/// A registry that has only been started.
+pub(super) const STARTING: &[Answer] = &[Answer {
+    headers: &[("Retry-After", "Seconds after which to try again.")],
+    ..error(503, "The registry is reading what its store holds.")
+}];
+
 const fn error(status: u16, description: &'static str) -> Answer {
     Answer { content: ERROR, ..Answer::bare(status, description) }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::health::Probe;
 use super::super::heartbeat::{Item, MAX_BATCH};
-use super::answers::{BAD_BODY, BAD_PATH, JSON, NO_AGENT, ok};
+use super::answers::{BAD_BODY, BAD_PATH, JSON, NO_AGENT, STARTING, UNCERTAIN, ok};
 use super::examples;
 use super::operation::{Answer, Body, Operation};
 use super::parameters::AGENT_ID;
@@ -33,7 +33,7 @@ pub(super) static OPERATIONS: [Operation; 5] = [
             is_required: true,
             examples: &[("one", examples::heartbeat), ("many", examples::batch)],
         }),
-        answers: &[&[ok("It was heard.", &[(JSON, heard)])], BAD_BODY, NO_AGENT],
+        answers: &[&[ok("It was heard.", &[(JSON, heard)])], BAD_BODY, NO_AGENT, UNCERTAIN],
     },
     Operation {
         method: Method::GET,
@@ -84,10 +84,10 @@ pub(super) static OPERATIONS: [Operation; 5] = [
         id: "probeReadiness",
         group: GROUP,
         summary: "Can the process serve",
-        description: "For probes: connections are accepted only once all agents are loaded.",
+        description: "For probes. Until all agents are loaded, this and everything else but `/livez` is answered with 503.",
         parameters: &[],
         body: None,
-        answers: &[&[ok("It can.", &[(JSON, Components::output::<Probe>)])]],
+        answers: &[&[ok("It can.", &[(JSON, Components::output::<Probe>)])], STARTING],
     },
 ];
 
