@@ -83,7 +83,7 @@ use self::vitals::TooMuchSaid;
 use self::watcher::{Filter, Watcher};
 use crate::health::{AgentTypes, Vantage};
 use crate::moment::Moment;
-use crate::store::change::{Beats, Changed, Event, Snapshot, Stored};
+use crate::store::change::{Changed, Event, Snapshot, Stored};
 
 /// Everything the registry knows.
 #[derive(Debug)]
@@ -198,9 +198,9 @@ impl Catalog {
         Ok(Some(record))
     }
 
-    /// When everybody was heard whom this registry heard last.
-    pub fn heard_here(&self, now: Instant) -> Beats {
-        self.known.heard_here(now)
+    /// Everybody.
+    pub fn everybody(&self) -> Vec<Arc<Record>> {
+        self.known.everybody()
     }
 
     /// Everybody whose status may have changed by itself.
@@ -300,7 +300,7 @@ mod tests {
 
     use super::known::WARM_UP;
     use super::*;
-    use crate::store::change::Beat;
+    use crate::store::change::{Beat, Beats};
 
     const KEEPING: Keeping =
         Keeping { answers: 10, changes: 10, overlap: Duration::ZERO, retention: Duration::from_secs(60) };

@@ -106,7 +106,8 @@ impl Preservation {
     fn hold(&mut self, freeze: Freeze) {
         self.horizon = self.previous;
         match self.freeze {
-            Some(known) if known.reason == freeze.reason => {}
+            // How far behind the store is changes, the others last from when they began.
+            Some(known) if known.reason == freeze.reason && freeze.reason != Reason::StoreBehind => {}
             _ => self.freeze = Some(freeze),
         }
     }

@@ -55,7 +55,7 @@ pub struct Rooms {
     pub store: Arc<Store>,
 }
 
-/// Why the registry does not run.
+/// Why the registry does not run, or does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address cannot be bound.
@@ -69,6 +69,9 @@ pub enum ServerError {
     /// The store cannot be opened.
     #[error("cannot open the store")]
     Store(#[from] OpenError),
+    /// What judges and tells the store has panicked: the registry would go on with health of yesterday.
+    #[error("the health of agents is not looked at any more, the log says why")]
+    Sweeper,
     /// The store is gone, so changes would not be seen any more, or it holds what is no registration.
     #[error("the catalog cannot be fed from {store}")]
     Feed {
@@ -107,28 +110,38 @@ impl Server {
         let Self { listener, config } = self;
         let (address, gate) = (listener.local_addr(), Gate::default());
         let (requests, timers) = (stop.child_token(), CancellationToken::new());
-        let serving = listener.serve(gate.clone(), requests.clone(), config.drain_timeout);
-        tokio::pin!(serving);
+        // A task of its own, which answers while the catalog is filled.
+        let mut serving = tokio::spawn(listener.serve(gate.clone(), requests.clone(), config.drain_timeout));
         let rooms = tokio::select! {
-            rooms = Rooms::open(&config) => rooms?,
-            () = &mut serving => return Ok(()),
+            rooms = Rooms::open(&config) => rooms,
+            _ = &mut serving => return Ok(()),
+        };
+        let rooms = match rooms {
+            Ok(rooms) => rooms,
+            Err(fault) => {
+                serving.abort();
+                return Err(fault);
+            }
         };
         gate.open(rooms.router);
         tracing::info!(%address, store = %config.store, "mesh-registry is listening");
         let mut feed = tokio::spawn(rooms.feed.run());
-        let sweeper = tokio::spawn(rooms.sweeper.run(timers.clone()));
+        let mut sweeper = tokio::spawn(rooms.sweeper.run(timers.clone()));
         tokio::spawn(end_watches(requests.clone(), rooms.watches));
         let outcome = tokio::select! {
-            () = &mut serving => Ok(()),
-            _ = &mut feed => {
-                requests.cancel();
-                serving.await;
-                Err(ServerError::Feed { store: config.store, source: StreamEnded.into() })
-            }
+            _ = &mut serving => Ok(()),
+            _ = &mut feed => Err(ServerError::Feed { store: config.store, source: StreamEnded.into() }),
+            _ = &mut sweeper => Err(ServerError::Sweeper),
         };
+        requests.cancel();
+        if !serving.is_finished() {
+            // What it has to say is said by its connections.
+            let _ = serving.await;
+        }
         timers.cancel();
-        if sweeper.await.is_err() {
-            tracing::error!("the sweeper panicked");
+        if !sweeper.is_finished() {
+            // Whether it came to its end or not, nothing is left for it to do.
+            let _ = sweeper.await;
         }
         rooms.store.leave().await;
         feed.abort();

@@ -12,6 +12,7 @@ use mesh_api::health::AgentHealth;
 use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
 use mesh_api::query::{AgentQuery, CapabilityQuery};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::catalog::Catalog;
@@ -34,6 +35,9 @@ use crate::store::Store;
 /// Time for a registration with another registry to come by before an agent is said not to be known.
 const UNDERWAY: Duration = Duration::from_millis(500);
 
+/// Most requests that wait for that at the same time.
+const MOST_EXPECTED: usize = 64;
+
 /// Nobody can say now whether an agent is registered.
 #[derive(Debug, thiserror::Error)]
 #[error("the agent is not known here, and this registry is not told now who registers with others")]
@@ -48,6 +52,8 @@ pub struct Registry {
     metrics: Metrics,
     /// How long a question may wait for a change that it asks to be taken into account.
     patience: Duration,
+    /// Places for heartbeats that wait for a registration to come by.
+    expecting: Semaphore,
     started: Instant,
 }
 
@@ -60,7 +66,8 @@ impl Registry {
         patience: Duration,
         started: Instant,
     ) -> Self {
-        Self { catalog, registrar, store, metrics: Metrics::default(), patience, started }
+        let (metrics, expecting) = (Metrics::default(), Semaphore::new(MOST_EXPECTED));
+        Self { catalog, registrar, store, metrics, patience, expecting, started }
     }
 
     // === the life of an agent ===
@@ -133,6 +140,8 @@ impl Registry {
     /// they say which version of their record they believe in. A version that does not come is of a store that was lost,
     /// and they have to register again.
     pub async fn expect(&self, heartbeats: &[Value]) {
+        // With a store of one's own nobody registers elsewhere; and those who wait are woken by every change.
+        let Some(_place) = self.store.pulse().and_then(|_| self.expecting.try_acquire().ok()) else { return };
         let unknown = heartbeats.iter().filter(|heartbeat| {
             heartbeat["agent_id"].as_str().is_some_and(|id| self.catalog.get(id).is_none())
         });

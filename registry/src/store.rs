@@ -106,7 +106,10 @@ impl Store {
     /// A conflict when it has not; otherwise why that is not known.
     pub async fn confirm(&self, id: &str, expected: u64) -> Result<(), CommitError> {
         let result = self.within_patience(self.engine.confirm(id, expected)).await;
-        self.note(result.as_ref().err());
+        // That it can be read does not show that it can be written.
+        if result.is_err() {
+            self.note(result.as_ref().err());
+        }
         result
     }
 

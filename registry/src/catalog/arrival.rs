@@ -85,8 +85,8 @@ impl Arrival {
                     record.vitals.registered(from.now);
                 }
                 let beat = beat.filter(|beat| beat.life == stored.incarnation);
-                if let Some((beat, via)) = beat.and_then(|beat| Some((beat, beat.via?))) {
-                    record.vitals.overheard(beat, via, from.now);
+                if let Some(beat) = beat {
+                    record.vitals.recall(beat, from.now);
                 }
                 Arc::clone(&record.vitals)
             }

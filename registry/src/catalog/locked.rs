@@ -6,9 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::Instant;
 
 use super::known::{Known, Noticed};
+use super::record::Record;
 use super::seats::Seated;
 use crate::health::Vantage;
-use crate::store::change::{Beat, Beats};
+use crate::store::change::Beat;
 
 /// Most changes that are made before readers get their turn.
 pub const AT_ONCE: usize = 64;
@@ -61,14 +62,11 @@ impl Locked {
         self.notice(&news, from);
     }
 
-    /// When everybody was heard whom this registry heard last.
-    pub fn heard_here(&self, now: Instant) -> Beats {
-        let mut heard = Beats::new();
-        self.visit(|Seated { record, .. }| {
-            let beat = record.vitals.heard_here(record.stored.incarnation, now);
-            heard.extend(beat.map(|beat| (record.id().to_owned(), beat)));
-        });
-        heard
+    /// Everybody.
+    pub fn everybody(&self) -> Vec<Arc<Record>> {
+        let mut all = Vec::new();
+        self.visit(|Seated { record, .. }| all.push(Arc::clone(record)));
+        all
     }
 
     /// Lists each of these agents under the status that follows from what is heard. Returns what has changed.

@@ -140,9 +140,22 @@ impl Vitals {
         self.repeat(beat);
         self.reported.store(beat.reported as u8, Relaxed);
         self.heard_by.store(via.replica, Relaxed);
+        // What is said to us next goes to the store whole: it may have lost what we told it.
+        self.told.store(0, Release);
         self.registered(heard + UNDERWAY);
         self.last_heartbeat.store(beat.at, Release);
         true
+    }
+
+    /// Takes in what a snapshot says about an agent that is known, unless what is known is newer. Of what a registry heard
+    /// that is gone, silence counts from now.
+    pub fn recall(&self, beat: &Beat, now: Instant) {
+        let via = match beat.via {
+            Some(via) => via,
+            None if beat.at > self.last_heartbeat.load(Acquire) => Via { replica: HERE, ago: Duration::ZERO },
+            None => return,
+        };
+        self.overheard(beat, via, now);
     }
 
     /// The registry that heard the agent last is gone, and may have heard it since: its silence counts from now, and is
@@ -214,23 +227,23 @@ impl Vitals {
     /// What the store has not been told yet; `life` is the agent's incarnation. What was said comes along when it is not
     /// what was said the last time.
     pub fn take_unflushed(&self, life: u64, now: Instant) -> Option<Beat> {
-        let beat = self.is_unflushed.swap(false, AcqRel).then(|| self.heard_here(life, now)).flatten()?;
-        let saying = self.saying.load(Acquire);
-        let is_new = self.told.swap(saying, AcqRel) != saying;
-        Some(Beat { said: beat.said.filter(|_| is_new), ..beat })
+        let beat = self.is_unflushed.swap(false, AcqRel).then(|| self.beat_here(life, now)).flatten()?;
+        let said = self.said().filter(|said| self.told.swap(said.fingerprint, AcqRel) != said.fingerprint);
+        Some(Beat { said: said.map(|said| said.json.as_str().into()), ..beat })
     }
 
     /// What was heard of the agent last, if this registry heard it.
     pub fn heard_here(&self, life: u64, now: Instant) -> Option<Beat> {
-        let at = self.last_heartbeat.load(Acquire);
-        let replica = self.heard_by.load(Relaxed);
-        (at != NEVER && replica == HERE).then(|| Beat {
-            at,
-            life,
-            reported: self.reported(),
-            said: self.said().map(|said| said.json.as_str().into()),
-            via: Some(Via { replica, ago: now.saturating_duration_since(self.signs().silent_since) }),
-        })
+        let beat = self.beat_here(life, now)?;
+        Some(Beat { said: self.said().map(|said| said.json.as_str().into()), ..beat })
+    }
+
+    fn beat_here(&self, life: u64, now: Instant) -> Option<Beat> {
+        let (at, replica) = (self.last_heartbeat.load(Acquire), self.heard_by.load(Relaxed));
+        let ago = now.saturating_duration_since(self.signs().silent_since);
+        let via = Some(Via { replica, ago });
+        let is_heard = at != NEVER && replica == HERE;
+        is_heard.then(|| Beat { at, life, reported: self.reported(), said: None, via })
     }
 
     /// The store could not be told after all. Returns whether nobody else has said so since.
@@ -292,6 +305,41 @@ mod tests {
         assert_eq!((take(), take()), (Some(beat.clone()), None));
         assert!(vitals.keep_unflushed());
         assert_eq!(take(), Some(beat));
+    }
+
+    #[test]
+    fn what_is_said_is_told_once_until_it_changes_or_somebody_else_hears_the_agent() {
+        let (now, vitals) = (Moment::now(), Vitals::unheard(Instant::now()));
+        let told = |load: u64| {
+            vitals.beat(heartbeat(json!({"agent_id": "a", "metadata": {"load": load}})), now).unwrap();
+            vitals.take_unflushed(1, now.instant).unwrap().said
+        };
+        assert_eq!(
+            [told(1), told(1), told(2)],
+            [Some(r#"{"load":1}"#.into()), None, Some(r#"{"load":2}"#.into())]
+        );
+        let elsewhere = Beat { said: None, ..vitals.heard_here(1, now.instant).unwrap() };
+        let via = Via { replica: 3, ago: Duration::ZERO };
+        assert!(vitals.overheard(&elsewhere, via, now.instant + Duration::from_secs(1)));
+        assert_eq!(vitals.heard_here(1, now.instant), None, "another one knows better");
+        assert_eq!(told(2), Some(r#"{"load":2}"#.into()));
+    }
+
+    #[test]
+    fn of_what_was_heard_elsewhere_the_newer_counts() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let (start, vitals) = (Moment::now(), Vitals::unheard(Instant::now()));
+        vitals.beat(heartbeat(json!({"agent_id": "a", "status": "draining"})), start).unwrap();
+        let beat = |at: i64, via| Beat { at, life: 1, reported: Reported::Healthy, said: None, via };
+        let (then, later) = (start.wall.as_millisecond(), start.instant + SECOND * 60);
+        let ago = |seconds: u32| Via { replica: 3, ago: SECOND * seconds };
+        assert!(!vitals.overheard(&beat(then - 1_000, None), ago(61), later), "older than what we heard");
+        assert_eq!(vitals.signs().reported, Reported::Draining);
+        // After a gap: of a registry that is gone only what is newer counts, and it may have heard the agent since.
+        vitals.recall(&beat(then, None), later);
+        assert_eq!(vitals.signs().reported, Reported::Draining);
+        vitals.recall(&beat(then + 1_000, None), later);
+        assert!(vitals.signs().reported == Reported::Healthy && vitals.signs().silent_since >= later);
     }
 
     #[test]

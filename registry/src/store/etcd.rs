@@ -31,8 +31,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use self::contents::{fill, read};
-use self::session::{Session, forget_the_past, keep_alive};
-use self::snapshot::sound;
+use self::session::{OPENING, Session, forget_the_past, keep_alive};
+use self::snapshot::{SNAPSHOT, sound};
 use super::change::{Beats, Change};
 use super::engine::{Engine, Gap};
 use super::error::{CommitError, OpenError};
@@ -59,7 +59,7 @@ impl Etcd {
     pub async fn open(endpoints: &Endpoints) -> Result<Self, OpenError> {
         let session = Session::new(endpoints)?;
         let entering = async { session.enter().await.map_err(|fault| session.refused(fault)) };
-        session.opening(entering).await?;
+        session.opening(OPENING, entering).await?;
         let session = Arc::new(session);
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_alive(Arc::clone(&session)));
@@ -73,7 +73,7 @@ impl Engine for Etcd {
         async {
             let began = Instant::now();
             let reading = snapshot::snapshot(&self.session);
-            let (snapshot, revision) = sound(self.session.opening(reading).await?)?;
+            let (snapshot, revision) = sound(self.session.opening(SNAPSHOT, reading).await?)?;
             let (teller, changes) = Changes::beginning_with(snapshot);
             let following = mirror::follow(Arc::clone(&self.session), teller, revision, began);
             self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(following);

@@ -17,6 +17,8 @@ use crate::store::change::Beats;
 const MAX_REMOVALS: usize = 1_000;
 /// Removals that are under way together and share the store's group commits.
 const REMOVALS_AT_ONCE: usize = 100;
+/// Agents that are looked at before others get their turn.
+const AT_ONCE: usize = 1_024;
 /// Time for revisions that were set aside to come by in the change stream; asking for more meanwhile would waste them.
 const COMING_BY: Duration = Duration::from_secs(1);
 
@@ -76,7 +78,15 @@ impl Keeper {
     /// Has the store keep whom this registry heard last in place of what it was told of it one by one, from time to time.
     pub(super) async fn sum_up(&self) {
         if self.store.is_sum_due() && self.store.trouble().is_none() {
-            let beats = self.catalog.heard_here(Instant::now());
+            let mut beats = Beats::new();
+            for some in self.catalog.everybody().chunks(AT_ONCE) {
+                let now = Instant::now();
+                beats.extend(some.iter().filter_map(|record| {
+                    let beat = record.vitals.heard_here(record.stored.incarnation, now)?;
+                    Some((record.id().to_owned(), beat))
+                }));
+                tokio::task::yield_now().await;
+            }
             if let Err(fault) = self.store.sum_up(Arc::new(beats)).await {
                 tracing::warn!(%fault, "heartbeats could not be summed up, trying again");
             }

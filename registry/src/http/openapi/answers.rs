@@ -71,7 +71,10 @@ pub(super) const NOT_DURABLE: &[Answer] = &[
     error(409, "Others kept changing the same agent at the same time."),
     Answer {
         headers: &[("Retry-After", "Seconds after which to try again.")],
-        ..error(503, "The store cannot be reached now, nothing was changed.")
+        ..error(
+            503,
+            "The store cannot be reached now, or did not answer in time: the same request again does no harm.",
+        )
     },
     error(507, "The disk that makes registrations durable is full, nothing was changed."),
 ];

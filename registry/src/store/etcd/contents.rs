@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::layout;
 use super::session::Session;
-use super::snapshot::{self, sound};
+use super::snapshot::{self, SNAPSHOT, sound};
 use super::wire::{Operation, RequestOp, TxnRequest};
-use super::write::{put, refused};
+use super::write::{PART, put, refused};
 use crate::store::change::{Beat, Beats, Draft, Snapshot};
-use crate::store::error::{FillError, OpenError};
+use crate::store::error::{CommitError, FillError, OpenError};
 use crate::store::url::Endpoints;
 
 /// Most registrations of a transaction that fills etcd, and most bytes: it takes 128 operations and 1.5 MB.
@@ -23,7 +23,7 @@ const FILL_BYTES: usize = 1024 * 1024;
 /// When etcd cannot be reached, or holds what is no registration.
 pub async fn read(endpoints: &Endpoints) -> Result<Snapshot, OpenError> {
     let session = Session::new(endpoints)?;
-    let seen = session.opening(snapshot::snapshot(&session)).await?;
+    let seen = session.opening(SNAPSHOT, snapshot::snapshot(&session)).await?;
     sound(seen).map(|(snapshot, _)| snapshot)
 }
 
@@ -34,7 +34,7 @@ pub async fn read(endpoints: &Endpoints) -> Result<Snapshot, OpenError> {
 /// When etcd cannot be reached, or there is no room.
 pub async fn fill(endpoints: &Endpoints, snapshot: &Snapshot) -> Result<bool, FillError> {
     let session = Session::new(endpoints)?;
-    let seen = session.opening(snapshot::snapshot(&session)).await?;
+    let seen = session.opening(SNAPSHOT, snapshot::snapshot(&session)).await?;
     if !seen.snapshot.agents.is_empty() {
         return Ok(false);
     }
@@ -46,9 +46,7 @@ pub async fn fill(endpoints: &Endpoints, snapshot: &Snapshot) -> Result<bool, Fi
     let mut agents = snapshot.agents.iter().peekable();
     while agents.peek().is_some() {
         let (mut operations, mut ids, mut size) = (Vec::new(), Vec::new(), 0);
-        while let Some(stored) =
-            agents.peek().filter(|_| operations.len() < FILL_AT_ONCE && size < FILL_BYTES)
-        {
+        while let Some(stored) = agents.peek().filter(|_| operations.len() < FILL_AT_ONCE) {
             let put = put(&Draft {
                 id: Arc::clone(&stored.id),
                 document: stored.document.clone(),
@@ -58,12 +56,16 @@ pub async fn fill(endpoints: &Endpoints, snapshot: &Snapshot) -> Result<bool, Fi
                 incarnation: None,
             })?;
             size += put.value.len();
+            if size > FILL_BYTES && !operations.is_empty() {
+                break;
+            }
             operations.push(RequestOp { request: Some(Operation::Put(put)) });
             ids.push((&*stored.id, stored.incarnation));
             agents.next();
         }
         let filling = TxnRequest { success: operations, ..TxnRequest::default() };
-        let answer = session.members.call(filling).await.map_err(refused)?;
+        let answer = timeout(PART, session.members.call(filling)).await;
+        let answer = answer.map_err(|_| CommitError::TimedOut(PART))?.map_err(refused)?;
         let life = layout::revision(answer.header.map_or(0, |header| header.revision));
         for (id, lived) in ids {
             if let Some(beat) = snapshot.beats.get(id).filter(|beat| beat.life == lived) {

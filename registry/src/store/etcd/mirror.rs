@@ -169,7 +169,7 @@ impl Session {
             }
             Some(Place::Replica(replica)) => {
                 self.replica.dig_up(replica);
-                self.peers.arrived(replica, now);
+                self.peers.arrived(replica, None);
             }
             None => {}
         }
@@ -178,7 +178,7 @@ impl Session {
 
     /// Tells that a replica is gone, if it was there.
     fn tell_lost(self: &Arc<Self>, teller: &Teller, replica: i64, revision: u64) -> Result<(), Unheard> {
-        let Some(Lost { number, heard }) = self.peers.lost(replica) else { return Ok(()) };
+        let Some(Lost { number, heard }) = self.peers.lost(replica, Instant::now()) else { return Ok(()) };
         teller.tell(Event::Changed(Changed::Lost { replica: number, heard, revision }))?;
         let this = Arc::clone(self);
         teller.then(move || this.peers.forget(replica))

@@ -34,8 +34,8 @@ struct Known {
 #[derive(Debug)]
 struct Peer {
     number: u32,
-    /// When its last flush was made that has come by.
-    heard: Instant,
+    /// When its last flush was made that has come by; `None` for one that has only come, and heard nobody yet.
+    heard: Option<Instant>,
     quickest: Quickest,
 }
 
@@ -97,12 +97,12 @@ impl Peers {
 
     // === the others ===
 
-    /// A replica is there.
-    pub(super) fn arrived(&self, replica: i64, now: Instant) {
+    /// A replica is there: since now, or, when it was found there, in reach of its flushes from `heard` on.
+    pub(super) fn arrived(&self, replica: i64, heard: Option<Instant>) {
         let mut known = self.lock();
         if !known.mine.contains(&replica) {
             let number = known.numbers + 1;
-            let peer = Peer { number, heard: now, quickest: Quickest::default() };
+            let peer = Peer { number, heard, quickest: Quickest::default() };
             known.numbers = known.others.entry(replica).or_insert(peer).number.max(known.numbers);
         }
     }
@@ -113,8 +113,9 @@ impl Peers {
     }
 
     /// A replica that is gone; `None` when it was not there, or is this one.
-    pub(super) fn lost(&self, replica: i64) -> Option<Lost> {
-        self.lock().others.get(&replica).map(|peer| Lost { number: peer.number, heard: peer.heard })
+    pub(super) fn lost(&self, replica: i64, now: Instant) -> Option<Lost> {
+        let known = self.lock();
+        known.others.get(&replica).map(|peer| Lost { number: peer.number, heard: peer.heard.unwrap_or(now) })
     }
 
     /// The loss of a replica has been taken in.
@@ -139,7 +140,7 @@ impl Peers {
     /// A flush of a replica has come by that was made at `then`.
     pub(super) fn flushed(&self, replica: i64, then: Instant) {
         if let Some(peer) = self.lock().others.get_mut(&replica) {
-            peer.heard = peer.heard.max(then);
+            peer.heard = peer.heard.max(Some(then));
         }
     }
 
@@ -150,7 +151,7 @@ impl Peers {
         if is_late(&known.current) {
             return Some(Gap { since: known.current, cause: Cause::Store });
         }
-        let missed = known.others.values().map(|peer| peer.heard).filter(is_late).min();
+        let missed = known.others.values().filter_map(|peer| peer.heard).filter(is_late).min();
         missed.map(|since| Gap { since, cause: Cause::Replica })
     }
 
@@ -197,15 +198,17 @@ mod tests {
     fn a_replica_that_falls_silent_is_missed_until_its_loss_is_taken_in() {
         let start = Instant::now();
         let peers = Peers::nobody(start + SECOND * 100);
-        peers.arrived(7, start);
+        peers.arrived(7, None);
+        assert_eq!(cause(&peers, start + SECOND * 90), None, "it may take its time to start");
+        peers.flushed(7, start);
         assert_eq!((cause(&peers, start + SECOND * 2), peers.number(7)), (None, Some(1)));
         assert_eq!(cause(&peers, start + SECOND * 4), Some(Cause::Replica));
         peers.flushed(7, start + SECOND * 4);
         assert_eq!(cause(&peers, start + SECOND * 5), None);
-        assert_eq!(peers.lost(7), Some(Lost { number: 1, heard: start + SECOND * 4 }));
+        assert_eq!(peers.lost(7, start), Some(Lost { number: 1, heard: start + SECOND * 4 }));
         assert_eq!(cause(&peers, start + SECOND * 8), Some(Cause::Replica));
         peers.forget(7);
-        assert_eq!((cause(&peers, start + SECOND * 8), peers.lost(7)), (None, None));
+        assert_eq!((cause(&peers, start + SECOND * 8), peers.lost(7, start)), (None, None));
     }
 
     #[test]
@@ -213,11 +216,11 @@ mod tests {
         let start = Instant::now();
         let peers = Peers::nobody(start);
         peers.is_me(1);
-        [1, 7, 8].into_iter().for_each(|replica| peers.arrived(replica, start));
+        [1, 7, 8].into_iter().for_each(|replica| peers.arrived(replica, Some(start)));
         assert_eq!([1, 7, 8, 9].map(|replica| peers.number(replica)), [None, Some(1), Some(2), None]);
         assert_eq!(peers.missing(&BTreeSet::from([1, 8])), [7]);
         peers.forget(7);
-        [8, 9].into_iter().for_each(|replica| peers.arrived(replica, start));
+        [8, 9].into_iter().for_each(|replica| peers.arrived(replica, Some(start)));
         assert_eq!((peers.number(8), peers.number(9)), (Some(2), Some(3)));
     }
 
@@ -225,7 +228,7 @@ mod tests {
     fn a_flush_that_was_under_way_for_long_is_recognised() {
         let (start, ms) = (Instant::now() + SECOND * 1_000, Duration::from_millis);
         let peers = Peers::nobody(start);
-        peers.arrived(7, start);
+        peers.arrived(7, None);
         let lateness = |uptime: Duration, after: Duration| peers.lateness(7, uptime, start + after);
         // The quickest took 5 ms, which nobody can know.
         assert_eq!(lateness(SECOND, ms(5)), Duration::ZERO);

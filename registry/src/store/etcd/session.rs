@@ -24,7 +24,7 @@ use crate::store::url::{Endpoints, StoreUrl};
 const LEASE_SECONDS: i64 = 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// Time that etcd is waited for when it is opened: it may be started together with us.
-const OPENING: Duration = Duration::from_secs(60);
+pub(super) const OPENING: Duration = Duration::from_secs(60);
 /// Time between two compactions.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// Time for telling etcd that we leave.
@@ -96,14 +96,15 @@ impl Session {
     /// Waits for something without which the store cannot be opened.
     ///
     /// # Errors
-    /// When it fails, or takes a minute.
+    /// When it fails, or takes longer than `patience`.
     pub(super) async fn opening<T>(
         &self,
+        patience: Duration,
         opening: impl Future<Output = Result<T, OpenError>>,
     ) -> Result<T, OpenError> {
-        let silence = || format!("no answer within {} s", OPENING.as_secs());
+        let silence = || format!("no answer within {} s", patience.as_secs());
         let late = |_| Err(OpenError::Unreachable { store: self.name.clone(), source: silence().into() });
-        timeout(OPENING, opening).await.unwrap_or_else(late)
+        timeout(patience, opening).await.unwrap_or_else(late)
     }
 
     /// Now, by the clock on the wall and by one that nobody sets.

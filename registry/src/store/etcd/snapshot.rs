@@ -21,6 +21,8 @@ const PAGE: usize = 4 * 1024 * 1024;
 const FIRST_PAGE: usize = 256;
 const LARGEST_PAGE: usize = 8_192;
 
+/// Time for a snapshot of millions of agents.
+pub(super) const SNAPSHOT: Duration = Duration::from_secs(600);
 /// Time for a page, and pause before one is asked for again.
 const PAGE_TIME: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -142,7 +144,7 @@ impl Session {
                 _ => {}
             }
         }
-        present.iter().for_each(|replica| self.peers.arrived(*replica, began));
+        present.iter().for_each(|replica| self.peers.arrived(*replica, Some(began)));
         for (replica, flushes) in flushes {
             let (number, newest) = if self.peers.is_mine(replica) {
                 (Some(HERE), u64::try_from(self.moment().uptime.as_millis()).unwrap_or(u64::MAX))

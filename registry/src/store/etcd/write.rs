@@ -17,7 +17,7 @@ use crate::store::change::{Beats, Change, Draft};
 use crate::store::error::CommitError;
 
 /// Time for one part of what is written.
-const PART: Duration = Duration::from_secs(5);
+pub(super) const PART: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Makes a change if the record still has revision `expected`, and answers its revision.
