@@ -50,8 +50,8 @@ pub struct Record {
     pub unheard: usize,
 }
 
-/// What a registry says of an agent: the version of its registration and its status.
-type Seen = BTreeMap<String, (u64, String)>;
+/// What a registry says of an agent: the version of its registration, its status, and what its heartbeats said.
+type Seen = BTreeMap<String, (u64, String, Value)>;
 
 impl Fleet {
     /// Registers so many agents with these registries, each with one of them for its home, and keeps them alive; beside
@@ -129,8 +129,9 @@ impl Fleet {
         until("all registries know the same", async || {
             let mut catalogs = Vec::new();
             for registry in registries {
-                let versions = seen(*registry).await?.into_iter().map(|(id, (version, _))| (id, version));
-                catalogs.push(versions.collect::<BTreeMap<_, _>>());
+                let agents = seen(*registry).await?.into_iter();
+                let agents = agents.map(|(id, (version, _, said))| (id, (version, said)));
+                catalogs.push(agents.collect::<BTreeMap<_, _>>());
             }
             catalogs.windows(2).all(|pair| pair[0] == pair[1]).then_some(())
         })
@@ -142,9 +143,9 @@ impl Fleet {
 /// The life of one agent.
 async fn live(id: String, client: Client, record: Arc<Mutex<Record>>) {
     let registration = registration(&id, INTERVAL);
-    let mut heartbeat: Option<Heartbeat> = None;
+    let (mut heartbeat, mut turn) = (None::<Heartbeat>, 0);
     loop {
-        match &heartbeat {
+        match &mut heartbeat {
             None => match client.register(&registration).await {
                 Ok(registered) => {
                     let version = registered.resource_version;
@@ -156,6 +157,10 @@ async fn live(id: String, client: Client, record: Arc<Mutex<Record>>) {
                 Err(_) => sleep(PAUSE).await,
             },
             Some(alive) => {
+                // One thing that never changes and one that does now and then.
+                turn += 1;
+                alive.metadata =
+                    json!({"kind": "test", "turn": turn / 3}).as_object().cloned().unwrap_or_default();
                 match client.heartbeat(alive).await {
                     Ok(_) => {}
                     Err(fault) if fault.code() == Some(Code::AgentNotFound) => {
@@ -208,7 +213,9 @@ fn is_alive(id: &str) -> bool {
 }
 
 fn is_known(seen: &Seen, id: &str, version: u64) -> bool {
-    let fits = |(known, status): &(u64, String)| *known >= version && (!is_alive(id) || status == "healthy");
+    let fits = |(known, status, _): &(u64, String, Value)| {
+        *known >= version && (!is_alive(id) || status == "healthy")
+    };
     seen.get(id).is_some_and(fits)
 }
 
@@ -217,7 +224,8 @@ async fn seen(registry: SocketAddr) -> Option<Seen> {
     let agents = answer["agents"].as_array()?;
     let seen = |agent: &Value| {
         let text = |name: &str| Some(agent[name].as_str()?.to_owned());
-        Some((text("id")?, (agent["resource_version"].as_u64()?, text("status")?)))
+        let version = agent["resource_version"].as_u64()?;
+        Some((text("id")?, (version, text("status")?, agent["metadata"].clone())))
     };
     agents.iter().map(seen).collect()
 }

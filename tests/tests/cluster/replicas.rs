@@ -153,8 +153,12 @@ async fn the_clock_of_one_registry_is_half_a_minute_off() {
     // Longer than it takes an agent to expire, eight times over, and longer than the clocks are apart.
     sleep(Duration::from_secs(32)).await;
     for address in cluster.addresses() {
-        let degraded = exchange::get(address, "/agents?status=degraded").await.unwrap().json();
-        assert_eq!(degraded["count"], 0, "{degraded}");
+        // One that is late on a busy machine is well again soon; those whom a clock makes late never are.
+        until("nobody is degraded", async || {
+            let degraded = exchange::get(address, "/agents?status=degraded").await.ok()?.json();
+            (degraded["count"] == 0).then_some(())
+        })
+        .await;
     }
     let late = Replica::start(&cluster.etcd).await;
     cluster.replicas.push(late);

@@ -125,7 +125,7 @@ async fn an_etcd_that_is_set_back_is_read_anew() {
     etcd.recovers().await;
     // A number that was given before to something that is lost.
     let again = store.commit(put("again", None), 0).await.unwrap();
-    assert_eq!(again, lost);
+    assert!(again <= lost, "{again} was not given before");
     store.flush(Arc::new(Beats::new()), 0).await.unwrap();
     let snapshot = told(&mut changes, |event| match event {
         Event::Snapshot(snapshot) => Some(snapshot),

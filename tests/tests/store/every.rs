@@ -104,6 +104,13 @@ async fn a_sum_stands_for_all_flushes_before_it() {
         store.sum_up(beats(Reported::Healthy)).await.unwrap();
         let kept = snapshot(&mut store.changes().await.unwrap()).await.beats;
         assert_eq!(kept["a"].life, life, "{store:?}");
+        // Engines that are told all of it keep what it says in place of what they were told before.
+        if store.pulse().is_some() {
+            store.sum_up(beats(Reported::Draining)).await.unwrap();
+            store.sum_up(Arc::new(Beats::new())).await.unwrap();
+            let kept = snapshot(&mut store.changes().await.unwrap()).await.beats;
+            assert_eq!(kept.len(), 0, "the last sum is what there is");
+        }
     }
 }
 
