@@ -28,7 +28,7 @@ pub const PROGRAM: Program = Program {
             name: "registry",
             value: "URL[,URL...]",
             default: "http://127.0.0.1:8000",
-            help: "The registry, or several that lead to the same store: the others are asked while the first is out or slow",
+            help: "The registry, or several that share a store: one drawn at random is asked, the others while that is out or slow",
         },
         Setting {
             name: "listen",

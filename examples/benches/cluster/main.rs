@@ -35,8 +35,8 @@ struct Flags {
     /// Registrations with a changed document in each second.
     #[arg(long, value_name = "N", default_value_t = 20)]
     registrations: u32,
-    /// Time for which each thing is measured, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    /// Time for which each thing is measured, in seconds: once a minute each registry sums up whom it heard.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     seconds: u64,
     /// The program of etcd.
     #[arg(long, value_name = "FILE", default_value = "etcd", env = "MESH_TEST_ETCD")]

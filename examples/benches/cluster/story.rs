@@ -52,12 +52,12 @@ pub(crate) async fn tell(flags: &Flags) -> anyhow::Result<()> {
         for class in [Class::Exact, Class::Label, Class::Semver] {
             let questions = class.questions(&replica.base, stage.fleet, LIMIT).await?;
             let mut driver = Driver::connect(&replica.base, questions, CONNECTIONS).await?;
-            let outcome = driver.open(QUESTIONS, flags.time() / 4).await?;
+            let outcome = driver.open(QUESTIONS, flags.time() / 10).await?;
             say(&format!("registry {number}, {} at {QUESTIONS}/s: {}", class.name(), told(&outcome)));
         }
     }
     if stage.replicas.len() > 1 {
-        let spread = spread::measure(&stage, flags.time()).await?;
+        let spread = spread::measure(&stage, flags.time() / 3).await?;
         say(&format!("a registration is answered: {}", told(&spread.registered)));
         say(&format!("and found through every other registry: {}", told(&spread.found)));
     }

@@ -11,7 +11,7 @@ use mesh_registry::store::{self, Store};
 use mesh_tests::cutter::Cutter;
 use mesh_tests::etcd::{Etcd, store_url};
 
-use super::{PATIENCE, beat, open, put, revisions, snapshot};
+use super::{PATIENCE, beat, open, put, put_large, revisions, snapshot};
 
 /// Two replicas of one store, and what each is told.
 async fn two(etcd: &Etcd) -> ([Store; 2], [Changes; 2]) {
@@ -105,6 +105,51 @@ async fn after_a_compaction_there_is_another_snapshot() {
     assert_eq!(snapshot.agents.iter().map(|agent| agent.revision).collect::<Vec<_>>(), [missed]);
     let next = other.commit(put("next", None), 0).await.unwrap();
     assert_eq!(revisions(&mut changes, 1).await, [next]);
+}
+
+#[tokio::test]
+async fn more_than_fits_one_message_comes_in_pieces_and_whole() {
+    const LARGE: usize = 500_000;
+    let etcd = Etcd::start(1).await;
+    let line = Cutter::to(etcd.clients()[0]).await;
+    let store = open(&store_url([line.address])).await;
+    let mut changes = store.changes().await.unwrap();
+    snapshot(&mut changes).await;
+    let other = open(&etcd.url()).await;
+    line.cut();
+    let mut written = Vec::new();
+    for number in 0..30 {
+        written.push(other.commit(put_large(&format!("large-{number}"), None, LARGE), 0).await.unwrap());
+    }
+    line.mend();
+    assert_eq!(revisions(&mut changes, 30).await, written);
+    let agents = snapshot(&mut store.changes().await.unwrap()).await.agents;
+    assert!(agents.len() == 30 && agents.iter().all(|agent| agent.document.len() > LARGE));
+}
+
+#[tokio::test]
+async fn a_member_that_the_network_swallows_holds_nothing_up_for_long() {
+    let etcd = Etcd::start(3).await;
+    let mut ways = Vec::new();
+    for member in etcd.clients() {
+        ways.push(Cutter::to(member).await);
+    }
+    let store = open(&store_url(ways.iter().map(|way| way.address))).await;
+    let mut changes = store.changes().await.unwrap();
+    snapshot(&mut changes).await;
+    let mut slowest = Duration::ZERO;
+    for (turn, way) in ways.iter().enumerate() {
+        // One of the three turns hits the member that is asked at the time.
+        way.silence();
+        for number in 0..3 {
+            let began = tokio::time::Instant::now();
+            let written = store.commit(put(&format!("agent-{turn}-{number}"), None), 0).await.unwrap();
+            assert_eq!(revisions(&mut changes, 1).await, [written]);
+            slowest = slowest.max(began.elapsed());
+        }
+        way.mend();
+    }
+    println!("a member that is silent: the slowest registration took {slowest:?} to be told");
 }
 
 #[tokio::test]

@@ -43,7 +43,16 @@ async fn open(url: &str) -> Store {
 }
 
 fn put(id: &str, incarnation: Option<u64>) -> Change {
-    let document = json!({"id": id, "endpoint": "http://h:1/", "capabilities": [{"name": "x", "tags": ["t"]}], "weight": 0.1});
+    put_large(id, incarnation, 0)
+}
+
+/// A registration with so many bytes that mean nothing.
+fn put_large(id: &str, incarnation: Option<u64>, ballast: usize) -> Change {
+    let capabilities = json!([{"name": "x", "tags": ["t"]}]);
+    let config = json!({"ballast": "x".repeat(ballast)});
+    let document = json!({
+        "id": id, "endpoint": "http://h:1/", "capabilities": capabilities, "weight": 0.1, "config": config,
+    });
     let document = serde_json::to_string(&Registration::from_value(&document).unwrap().0).unwrap().into();
     let (id, now) = (id.into(), Timestamp::UNIX_EPOCH);
     Change::Put(Box::new(Draft { id, document, created_at: now, updated_at: now, owner: None, incarnation }))

@@ -1,13 +1,12 @@
 //! The members of an etcd cluster, as one that answers: each call goes to the member that answered last, and to the next
 //! one when that is out.
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use http::uri::PathAndQuery;
 use prost::Message;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tonic::client::Grpc;
 
@@ -34,7 +33,7 @@ const HAS_LEADER: &str = "hasleader";
 pub(super) struct Members {
     channels: Vec<(String, Channel)>,
     /// Who is asked.
-    current: AtomicUsize,
+    current: watch::Sender<usize>,
 }
 
 /// Which member was asked.
@@ -64,7 +63,7 @@ impl Members {
             Ok((endpoint.clone(), connected))
         };
         let channels = endpoints.iter().map(channel).collect::<Result<_, _>>()?;
-        Ok(Self { channels, current: AtomicUsize::new(0) })
+        Ok(Self { channels, current: watch::Sender::new(0) })
     }
 
     /// Asks until a member answers; whoever calls has the patience. What is asked may be done twice, when a member did
@@ -86,7 +85,7 @@ impl Members {
     /// # Errors
     /// What it says against it, or that it is out.
     pub(super) async fn attempt<M: Method>(&self, request: M, time: Duration) -> Result<M::Answer, Status> {
-        let turn = self.current.load(Relaxed);
+        let turn = *self.current.borrow();
         let outcome = timeout(time, self.ask(turn, request)).await;
         let outcome = outcome.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         if let Some(fault) = outcome.as_ref().err().filter(|fault| is_outage(fault)) {
@@ -100,7 +99,7 @@ impl Members {
     /// # Errors
     /// What it says against it; the next call goes to another member.
     pub(super) async fn stream<M: Method>(&self, request: M) -> Result<(Streaming<M::Answer>, Turn), Status> {
-        let turn = self.current.load(Relaxed);
+        let turn = *self.current.borrow();
         let open = async {
             let mut grpc = self.ready(turn).await?;
             let endless = stream::iter([request]).chain(stream::pending());
@@ -117,6 +116,12 @@ impl Members {
     /// Whose turn it was is no good.
     pub(super) fn distrust(&self, Turn(turn): Turn, fault: &Status) {
         self.pass_on(turn, fault);
+    }
+
+    /// Waits until another member is asked than the one whose turn it was: somebody has found out that it is no good.
+    pub(super) async fn moved_on(&self, Turn(turn): Turn) {
+        // Its other end is at hand.
+        let _ = self.current.subscribe().wait_for(|current| *current != turn).await;
     }
 
     async fn ask<M: Method>(&self, turn: usize, request: M) -> Result<M::Answer, Status> {
@@ -139,7 +144,11 @@ impl Members {
     fn pass_on(&self, turn: usize, fault: &Status) {
         let (endpoint, _) = &self.channels[turn % self.channels.len()];
         tracing::debug!(endpoint, %fault, "a member of etcd does not answer, the next one is asked");
-        let _ = self.current.compare_exchange(turn, turn.wrapping_add(1), Relaxed, Relaxed);
+        self.current.send_if_modified(|current| {
+            let is_first = *current == turn;
+            *current += usize::from(is_first);
+            is_first
+        });
     }
 }
 

@@ -98,6 +98,7 @@ async fn watch(session: &Arc<Session>, teller: &Teller, revision: &mut i64) -> E
         let message = tokio::select! {
             message = timeout(SILENCE, stream.message()) => message,
             () = session.set_back.notified() => return Ended::Compacted,
+            () = session.members.moved_on(turn) => return Ended::Lost,
         };
         let message = match message {
             Ok(Ok(Some(message))) => message,
