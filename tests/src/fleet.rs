@@ -46,6 +46,8 @@ pub struct Record {
     /// The longest time without an acknowledged registration that is over, and when the last one was.
     pub longest_gap: Duration,
     last: Instant,
+    /// Heartbeats that a registry took.
+    pub heard: usize,
     /// Heartbeats that no registry took.
     pub unheard: usize,
 }
@@ -63,6 +65,7 @@ impl Fleet {
             expired: Vec::new(),
             longest_gap: Duration::ZERO,
             last: Instant::now(),
+            heard: 0,
             unheard: 0,
         };
         let (record, mut tasks) = (Arc::new(Mutex::new(record)), JoinSet::new());
@@ -97,6 +100,14 @@ impl Fleet {
     /// What became of it so far.
     pub fn record(&self) -> Record {
         lock(&self.record).clone()
+    }
+
+    /// Waits until each agent has been heard so many times more, on average.
+    pub async fn lives_for(&self, heartbeats: usize) {
+        let record = self.record();
+        let agents = record.acknowledged.keys().filter(|id| is_alive(id)).count();
+        let wanted = record.heard + heartbeats * agents;
+        until("the agents are heard", async || (self.record().heard >= wanted).then_some(())).await;
     }
 
     /// Waits until another registration is acknowledged, all these registries know every agent that was acknowledged by
@@ -162,7 +173,7 @@ async fn live(id: String, client: Client, record: Arc<Mutex<Record>>) {
                 alive.metadata =
                     json!({"kind": "test", "turn": turn / 3}).as_object().cloned().unwrap_or_default();
                 match client.heartbeat(alive).await {
-                    Ok(_) => {}
+                    Ok(_) => lock(&record).heard += 1,
                     Err(fault) if fault.code() == Some(Code::AgentNotFound) => {
                         lock(&record).forgotten.push(id.clone());
                         heartbeat = None;

@@ -12,8 +12,10 @@ use std::net::SocketAddr;
 
 use mesh_tests::cutter::Cutter;
 use mesh_tests::etcd::{Etcd, store_url};
+use mesh_tests::exchange;
 use mesh_tests::fleet::Fleet;
 use mesh_tests::registry::TestRegistry;
+use mesh_tests::wait::until;
 use tokio::sync::{Mutex, MutexGuard};
 
 const MEMBERS: usize = 3;
@@ -55,6 +57,25 @@ impl Cluster {
     /// Their URLs.
     fn urls(&self) -> Vec<String> {
         self.replicas.iter().map(|replica| replica.registry.url()).collect()
+    }
+
+    /// Waits until this registry says that it lets nobody expire, or that it does.
+    async fn is_frozen(&self, replica: usize, frozen: bool) {
+        let registry = &self.replicas[replica].registry;
+        until(&format!("expiry of registry {replica} is frozen: {frozen}"), async || {
+            let health = exchange::get(registry.address, "/health").await.ok()?;
+            (health.json()["expiry_frozen"] == frozen).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until all registries but the first have missed it, and have taken in that it is gone.
+    async fn others_take_over(&self) {
+        for frozen in [true, false] {
+            for other in 1..self.replicas.len() {
+                self.is_frozen(other, frozen).await;
+            }
+        }
     }
 
     /// Agents at work, watched by all registries.

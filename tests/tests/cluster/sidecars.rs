@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 use super::{Cluster, Replica};
 
+/// Calls while one of the registries is away.
+const CALLS: usize = 500;
+
 #[tokio::test]
 async fn no_call_fails_while_one_registry_after_the_other_is_killed_and_replaced() {
     let mut cluster = Cluster::start().await;
@@ -23,8 +26,7 @@ async fn no_call_fails_while_one_registry_after_the_other_is_killed_and_replaced
     let (mut calls, mut slowest) = (0, Duration::ZERO);
     for turn in 0..cluster.replicas.len() {
         cluster.replicas[turn].registry.program.kill().await;
-        let until = Instant::now() + Duration::from_secs(4);
-        while Instant::now() < until {
+        for _ in 0..CALLS {
             let began = Instant::now();
             let answer = caller.call("summarize", &json!({"text": "One. Two."})).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
