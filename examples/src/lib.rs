@@ -8,6 +8,8 @@ pub mod figures;
 
 pub mod loadgen;
 
+pub mod etcd;
+
 pub mod demo;
 
 pub mod program;

@@ -140,13 +140,18 @@ impl Registry {
     /// they say which version of their record they believe in. A version that does not come is of a store that was lost,
     /// and they have to register again.
     pub async fn expect(&self, heartbeats: &[Value]) {
-        // With a store of one's own nobody registers elsewhere; and those who wait are woken by every change.
-        let Some(_place) = self.store.pulse().and_then(|_| self.expecting.try_acquire().ok()) else { return };
+        // With a store of one's own nobody registers elsewhere.
+        if self.store.pulse().is_none() {
+            return;
+        }
         let unknown = heartbeats.iter().filter(|heartbeat| {
             heartbeat["agent_id"].as_str().is_some_and(|id| self.catalog.get(id).is_none())
         });
         let believed = unknown.filter_map(|heartbeat| heartbeat["resource_version"].as_u64()).max();
-        if let Some(believed) = believed.filter(|believed| *believed > self.catalog.revision()) {
+        if let Some(believed) = believed.filter(|believed| *believed > self.catalog.revision())
+            // Those who wait are woken by every change.
+            && let Ok(_place) = self.expecting.try_acquire()
+        {
             let _ = timeout(UNDERWAY, self.catalog.progress.reached(believed)).await;
         }
     }

@@ -1,17 +1,18 @@
 //! Members of a real etcd on loopback, and what they say about their work.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use http::Uri;
+use mesh_examples::etcd::Addresses;
 use mesh_examples::loadgen::process::Process;
 use mesh_examples::loadgen::wire::{Base, Connection};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 /// Time for the members to have a leader, and pause between two looks.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,6 +23,8 @@ const QUOTA: &str = "8589934592";
 /// A cluster of etcd, which ends with this.
 pub(crate) struct Etcd {
     members: Vec<Member>,
+    /// The store URL.
+    pub(crate) url: String,
     _directory: TempDir,
 }
 
@@ -50,32 +53,20 @@ pub(crate) struct Work {
 impl Etcd {
     /// Starts so many members and waits until they have a leader.
     pub(crate) async fn start(program: &Path, members: usize) -> anyhow::Result<Self> {
-        let directory = TempDir::new()?;
-        let bound =
-            (0..members * 2).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
-        let addresses = bound.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-        drop(bound);
-        let (clients, peers) = addresses.split_at(members);
-        let named = peers.iter().enumerate().map(|(i, peer)| format!("m{i}=http://{peer}"));
-        let everyone = named.collect::<Vec<_>>().join(",");
+        let (directory, addresses) = (TempDir::new()?, Addresses::free(members)?);
         let mut started = Vec::new();
-        for (i, (client, peer)) in clients.iter().zip(peers).enumerate() {
-            let mut command = Command::new(program);
-            let (name, client_url, peer_url) =
-                (format!("m{i}"), format!("http://{client}"), format!("http://{peer}"));
-            command.arg("--data-dir").arg(directory.path().join(&name)).args(["--name", &name]);
-            command.args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url]);
-            command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
-            command.args(["--initial-cluster", &everyone, "--quota-backend-bytes", QUOTA]);
-            command.args(["--logger", "zap", "--log-level", "error"]);
+        for (member, address) in addresses.clients.iter().copied().enumerate() {
+            let mut command = addresses.command(program, directory.path(), member);
+            command.args(["--quota-backend-bytes", QUOTA]);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
             let child = command.spawn().with_context(|| {
                 format!("{} is needed (Debian: apt-get install etcd-server)", program.display())
             })?;
             let process = Process(child.id().context("it has only been started")?);
-            started.push(Member { address: *client, process, _child: child });
+            started.push(Member { address, process, _child: child });
         }
-        let this = Self { members: started, _directory: directory };
+        let url = addresses.url();
+        let this = Self { members: started, url, _directory: directory };
         let began = Instant::now();
         while this.healthy().await.is_err() {
             ensure!(began.elapsed() < PATIENCE, "etcd has no leader in time");
@@ -89,12 +80,6 @@ impl Etcd {
             Connection::to(&Base::from(member.address)).fetch(&Uri::from_static("/health")).await?;
         }
         Ok(())
-    }
-
-    /// The store URL.
-    pub(crate) fn url(&self) -> String {
-        let members = self.members.iter().map(|member| member.address.to_string()).collect::<Vec<_>>();
-        format!("etcd://{}", members.join(","))
     }
 
     /// Its work so far.

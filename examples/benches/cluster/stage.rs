@@ -33,7 +33,7 @@ impl Stage {
         let fleet = Fleet { agents: flags.agents, capabilities: CAPABILITIES, seed: 1, distinct: false };
         let mut replicas = Vec::new();
         for _ in 0..flags.replicas.max(1) {
-            replicas.push(Server::registry(registry, &etcd.url(), &[]).await?);
+            replicas.push(Server::registry(registry, &etcd.url, &[]).await?);
         }
         let filling = fill::register(&replicas[0].base, fleet, FILLING).await?;
         fill::beat(&replicas[0].base, fleet, FILLING).await?;

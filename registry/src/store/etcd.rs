@@ -41,6 +41,7 @@ use super::url::Endpoints;
 
 /// How often whom we heard is told.
 const PULSE: Duration = Duration::from_secs(1);
+
 /// Keeps registrations in etcd.
 #[derive(Debug)]
 pub struct Etcd {

@@ -95,7 +95,7 @@ impl Replica {
     async fn start_at(etcd: &Etcd, address: SocketAddr) -> Self {
         let mut ways = Vec::new();
         for member in etcd.clients() {
-            ways.push(Cutter::to(member).await);
+            ways.push(Cutter::to(*member).await);
         }
         let store = store_url(ways.iter().map(|way| way.address));
         Self { registry: TestRegistry::start(&address.to_string(), &store, &[]).await, ways }

@@ -132,7 +132,7 @@ async fn a_member_that_the_network_swallows_holds_nothing_up_for_long() {
     let etcd = Etcd::start(3).await;
     let mut ways = Vec::new();
     for member in etcd.clients() {
-        ways.push(Cutter::to(member).await);
+        ways.push(Cutter::to(*member).await);
     }
     let store = open(&store_url(ways.iter().map(|way| way.address))).await;
     let mut changes = store.changes().await.unwrap();

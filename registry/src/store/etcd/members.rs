@@ -1,6 +1,7 @@
 //! The members of an etcd cluster, as one that answers: each call goes to the member that answered last, and to the next
 //! one when that is out.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -9,7 +10,6 @@ use prost::Message;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tonic::client::Grpc;
-
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
@@ -34,6 +34,8 @@ pub(super) struct Members {
     channels: Vec<(String, Channel)>,
     /// Who is asked.
     current: watch::Sender<usize>,
+    /// What the last call met with, when that was a member that is out.
+    trouble: Mutex<Option<String>>,
 }
 
 /// Which member was asked.
@@ -63,7 +65,7 @@ impl Members {
             Ok((endpoint.clone(), connected))
         };
         let channels = endpoints.iter().map(channel).collect::<Result<_, _>>()?;
-        Ok(Self { channels, current: watch::Sender::new(0) })
+        Ok(Self { channels, current: watch::Sender::new(0), trouble: Mutex::default() })
     }
 
     /// Asks until a member answers; whoever calls has the patience. What is asked may be done twice, when a member did
@@ -88,10 +90,16 @@ impl Members {
         let turn = *self.current.borrow();
         let outcome = timeout(time, self.ask(turn, request)).await;
         let outcome = outcome.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
-        if let Some(fault) = outcome.as_ref().err().filter(|fault| is_outage(fault)) {
-            self.pass_on(turn, fault);
+        match outcome.as_ref().err().filter(|fault| is_outage(fault)) {
+            Some(fault) => self.pass_on(turn, fault),
+            None => self.is_well(),
         }
         outcome
+    }
+
+    /// What the last call met with, when that was a member that is out.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.lock().clone()
     }
 
     /// Asks one member for a stream of answers, and says whose turn it was.
@@ -140,10 +148,24 @@ impl Members {
         Ok(grpc)
     }
 
+    fn is_well(&self) {
+        if self.lock().take().is_some() {
+            tracing::info!("etcd answers again");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Others may have found out as well: only the first one moves on.
     fn pass_on(&self, turn: usize, fault: &Status) {
         let (endpoint, _) = &self.channels[turn % self.channels.len()];
-        tracing::debug!(endpoint, %fault, "a member of etcd does not answer, the next one is asked");
+        let said = format!("{endpoint}: {}", fault.message());
+        // The first of many is news.
+        if self.lock().replace(said.clone()).is_none() {
+            tracing::warn!(reason = said, "a member of etcd is out, the next one is asked");
+        }
         self.current.send_if_modified(|current| {
             let is_first = *current == turn;
             *current += usize::from(is_first);

@@ -22,6 +22,7 @@ use crate::store::follower::{Teller, Unheard};
 const SILENCE: Duration = Duration::from_secs(5);
 /// Pause before a watch that was lost is opened anew.
 const PAUSE: Duration = Duration::from_millis(100);
+
 /// Why a watch ended.
 enum Ended {
     /// Nobody listens.
@@ -30,12 +31,6 @@ enum Ended {
     Compacted,
     /// The member is gone, or silent.
     Lost,
-}
-
-impl From<Unheard> for Ended {
-    fn from(_: Unheard) -> Self {
-        Self::Unheard
-    }
 }
 
 /// Tells `teller` every change behind `revision`, to which a snapshot had come that was begun at `began`, for as long as

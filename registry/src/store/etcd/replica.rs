@@ -109,16 +109,52 @@ impl Replica {
     pub(super) fn forgettable(&self, revision: i64, now: Instant) -> Option<i64> {
         let past = &mut self.lock().past;
         past.push_back((now, revision));
-        let mut forgettable = None;
-        while let Some((at, revision)) = past.front().copied().filter(|(at, _)| now - *at >= PAST) {
-            let _ = at;
-            forgettable = Some(revision);
-            past.pop_front();
-        }
-        forgettable
+        let over = past.partition_point(|(at, _)| now.saturating_duration_since(*at) >= PAST);
+        past.drain(..over).next_back().map(|(_, revision)| revision)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_older_than_the_past_may_be_forgotten_and_each_time_once() {
+        let start = Instant::now();
+        let replica = Replica::new(start);
+        let forgettable = |minutes: u32| replica.forgettable(i64::from(minutes), start + SUM_EVERY * minutes);
+        assert_eq!([0, 1, 4].map(forgettable), [None; 3]);
+        assert_eq!([6, 6, 9].map(forgettable), [Some(1), None, Some(4)]);
+    }
+
+    #[test]
+    fn a_sum_that_failed_is_written_over_and_one_of_an_earlier_name_does_not_count() {
+        let start = Instant::now();
+        let replica = Replica::new(start);
+        replica.rename(7, start);
+        assert!(replica.is_sum_due(start));
+        assert_eq!(
+            [replica.number(), replica.begin_sum(), replica.number(), replica.begin_sum()],
+            [(7, 0), (7, 1), (7, 2), (7, 1)]
+        );
+        replica.rename(8, start);
+        assert!(!replica.end_sum(7, start) && replica.is_sum_due(start));
+        assert_eq!(replica.begin_sum(), (8, 0));
+        assert!(replica.end_sum(8, start) && !replica.is_sum_due(start));
+    }
+
+    #[test]
+    fn what_a_lost_replica_wrote_is_kept_until_others_have_summed_up() {
+        let start = Instant::now();
+        let replica = Replica::new(start);
+        [5, 6, 5].into_iter().for_each(|lost| replica.bury(lost, start));
+        assert_eq!(replica.forgotten(start + MOURNING / 2), [0; 0]);
+        assert_eq!(replica.forgotten(start + MOURNING), [5, 6]);
+        replica.dig_up(5);
+        assert_eq!(replica.forgotten(start + MOURNING), [6]);
     }
 }

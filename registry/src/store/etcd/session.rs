@@ -102,7 +102,11 @@ impl Session {
         patience: Duration,
         opening: impl Future<Output = Result<T, OpenError>>,
     ) -> Result<T, OpenError> {
-        let silence = || format!("no answer within {} s", patience.as_secs());
+        let silence = || {
+            let trouble =
+                self.members.trouble().map_or_else(String::new, |trouble| format!(", last from {trouble}"));
+            format!("no answer within {} s{trouble}", patience.as_secs())
+        };
         let late = |_| Err(OpenError::Unreachable { store: self.name.clone(), source: silence().into() });
         timeout(patience, opening).await.unwrap_or_else(late)
     }

@@ -20,7 +20,6 @@ use crate::store::error::OpenError;
 const PAGE: usize = 4 * 1024 * 1024;
 const FIRST_PAGE: usize = 256;
 const LARGEST_PAGE: usize = 8_192;
-
 /// Time for a snapshot of millions of agents.
 pub(super) const SNAPSHOT: Duration = Duration::from_secs(600);
 /// Time for a page, and pause before one is asked for again.
