@@ -12,18 +12,26 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
+use crate::api::body::ReplyBody;
 use crate::api::state::State;
 
 pub mod call;
 pub mod discovery;
 pub mod explain;
+pub mod proxy;
 pub mod status;
 
 pub mod guard;
-pub mod query;
 
 pub mod reply;
+
 pub mod state;
+
+pub mod body;
+
+pub mod events;
+
+pub mod relay;
 
 /// The service behind the agent's localhost port.
 #[derive(Clone)]
@@ -45,27 +53,33 @@ impl Api {
             .route("/metrics", get(status::metrics))
             .route("/", get(status::card))
             .fallback(reply::no_route)
-            .method_not_allowed_fallback(reply::no_method)
+            .method_not_allowed_fallback(reply::no_method_of_router)
             .with_state(Arc::clone(&state));
         Self { state, router }
     }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Api {
-    type Response = Response<Body>;
+    type Response = Response<ReplyBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, Infallible>> + Send>>;
 
+    /// Calls take the straight way; everything else goes through the router.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let this = self.clone();
         Box::pin(async move {
             if let Err(refusal) = guard::check(&request) {
                 return Ok(refusal);
             }
-            match request.uri().path().strip_prefix(call::PATH) {
-                Some(_) => Ok(call::serve(&this.state, request).await),
-                None => this.router.oneshot(request.map(Body::new)).await,
+            let path = request.uri().path();
+            if path.starts_with(call::PATH) {
+                return Ok(call::serve(&this.state, request).await);
             }
+            if path.starts_with(proxy::PATH) {
+                return Ok(proxy::serve(&this.state, request).await);
+            }
+            let response = this.router.oneshot(request.map(Body::new)).await;
+            response.map(|response| response.map(ReplyBody::Other))
         })
     }
 }

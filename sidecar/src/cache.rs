@@ -4,171 +4,177 @@
 //! One question is asked once at a time, however many calls wait for its answer. While the registry is away a
 //! gate lets one question through now and then; everybody else is served from memory without waiting.
 
+pub mod slot;
+
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use mesh_client::backoff::Backoff;
 use mesh_client::error::ClientError;
 use tokio::time::{Instant, timeout};
 
+use self::slot::{Ages, Found, Held, Slot, Source};
+use crate::gate::SharedGate;
+
 /// Most questions that are remembered.
 const MAX_KEYS: usize = 1_024;
+/// Time without use after which a question is forgotten.
+const UNUSED: Duration = Duration::from_secs(600);
 /// Shortest time between two questions that are asked because an endpoint could not be reached.
 const REVALIDATE_PAUSE: Duration = Duration::from_secs(1);
-/// First and longest pause between questions while the registry is away.
-const GATE_PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
-
-/// Where answers come from.
-pub trait Source: Send + Sync + 'static {
-    /// A question.
-    type Key: Clone + Eq + Hash + Send + Sync + 'static;
-    /// Its answer.
-    type Value: Send + Sync + 'static;
-
-    /// Asks; `held` is the answer from before, which may be given again when the new one cannot be trusted.
-    fn fetch(
-        &self,
-        key: &Self::Key,
-        held: Option<Arc<Self::Value>>,
-    ) -> impl Future<Output = Result<Arc<Self::Value>, ClientError>> + Send;
-
-    /// Whether the answer is an empty one, which is believed for a shorter time.
-    fn is_empty(value: &Self::Value) -> bool;
-}
-
-/// How old an answer may be.
-#[derive(Debug, Clone, Copy)]
-pub struct Ages {
-    /// Served without a question.
-    pub fresh: Duration,
-    /// The same for an empty answer.
-    pub negative: Duration,
-    /// Served, and refreshed behind.
-    pub aging: Duration,
-    /// Served only while the registry is away.
-    pub stale: Duration,
-    /// How long a call waits for an answer that is older, or for the first one.
-    pub patience: Duration,
-}
+/// Age up to which an answer that is followed is used as it is: a watch that has died without a word must not go unnoticed
+/// for longer.
+const FOLLOWED: Duration = Duration::from_secs(120);
 
 /// Remembered answers.
 pub struct Cache<S: Source> {
     source: S,
     ages: Ages,
-    gate: Gate,
-    slots: Mutex<Slots<S>>,
+    gate: Arc<SharedGate>,
+    born: Instant,
+    slots: Mutex<HashMap<S::Key, Arc<Slot<S>>>>,
 }
 
-/// An answer and how old it is.
-#[derive(Debug)]
-pub struct Found<V> {
-    /// The answer.
-    pub value: Arc<V>,
-    /// Its age.
-    pub age: Duration,
-    /// Whether it is past its time and the registry cannot be asked for a newer one.
-    pub is_stale: bool,
-}
-
-struct Slot<V> {
-    held: ArcSwapOption<Held<V>>,
-    /// Held while asking, so that a question is asked once at a time.
-    asking: tokio::sync::Mutex<()>,
-    times: Mutex<Times>,
-}
-
-struct Times {
-    used: Instant,
-    asked: Option<Instant>,
-}
-
-struct Held<V> {
-    value: Arc<V>,
-    at: Instant,
-}
-
-/// Lets one question through now and then while the registry is away.
-#[derive(Debug)]
-struct Gate {
-    state: Mutex<GateState>,
-}
-
-#[derive(Debug)]
-struct GateState {
-    closed: Option<(Instant, Arc<ClientError>)>,
-    backoff: Backoff,
-}
+type Asking<V> = tokio::task::JoinHandle<Result<Arc<Held<V>>, Arc<ClientError>>>;
 
 // === impl Cache ===
 
 impl<S: Source> Cache<S> {
-    /// An empty cache of `source`.
-    pub fn new(source: S, ages: Ages) -> Arc<Self> {
-        let backoff = Backoff::new(GATE_PAUSES.0, GATE_PAUSES.1);
-        let gate = Gate { state: Mutex::new(GateState { closed: None, backoff }) };
-        Arc::new(Self { source, ages, gate, slots: Mutex::default() })
+    /// An empty cache of `source`, which is behind `gate`.
+    pub fn new(source: S, ages: Ages, gate: Arc<SharedGate>) -> Arc<Self> {
+        Arc::new(Self { source, ages, gate, born: Instant::now(), slots: Mutex::default() })
     }
 
-    /// The answer to `key`, from memory when it may be, from the registry otherwise.
+    /// The place of `key`, to keep: what is found there later is found without looking for it.
+    pub fn slot(&self, key: &S::Key) -> Arc<Slot<S>> {
+        let mut slots = self.lock();
+        if let Some(slot) = slots.get(key) {
+            self.touch(slot);
+            return Arc::clone(slot);
+        }
+        if slots.len() >= MAX_KEYS {
+            let oldest = slots.iter().min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed));
+            let oldest = oldest.map(|(key, _)| key.clone());
+            oldest.and_then(|oldest| slots.remove(&oldest)).iter().for_each(|slot| slot.forget());
+        }
+        let slot = Arc::new(Slot::new(key.clone()));
+        self.touch(&slot);
+        slots.insert(key.clone(), Arc::clone(&slot));
+        slot
+    }
+
+    /// The answer at `slot`, from memory when it may be, from the registry otherwise.
     ///
     /// # Errors
     /// When the registry cannot be asked, or refuses the question, and nothing is remembered.
-    pub async fn get(self: &Arc<Self>, key: &S::Key) -> Result<Found<S::Value>, Arc<ClientError>> {
-        let slot = self.slot(key);
-        let Some(held) = slot.held.load_full().filter(|held| held.at.elapsed() <= self.ages.stale) else {
-            return self.first(key, &slot).await;
-        };
-        let fresh = if S::is_empty(&held.value) { self.ages.negative } else { self.ages.fresh };
-        match held.at.elapsed() {
-            age if age <= fresh => return Ok(self.found(&held, false)),
-            age if age <= self.ages.aging && !S::is_empty(&held.value) => self.ask_behind(key, &slot),
-            _ if self.gate.lets_through() => {
-                if let Ok(Ok(Ok(held))) = timeout(self.ages.patience, self.ask(key, &slot)).await {
-                    return Ok(self.found(&held, false));
-                }
-            }
-            _ => {}
+    pub async fn get(self: &Arc<Self>, slot: &Arc<Slot<S>>) -> Result<Found<S::Value>, Arc<ClientError>> {
+        self.touch(slot);
+        let now = Instant::now();
+        let held = slot.held.load_full().filter(|held| held.age(now) <= self.ages.stale);
+        let Some(held) = held else { return self.first(slot).await };
+        let age = held.age(now);
+        let (fresh, aging) = self.limits(slot, &held.value);
+        if age <= fresh {
+            return Ok(held.found(now, false));
         }
-        Ok(self.found(&held, self.gate.is_closed()))
+        if age <= aging {
+            self.ask_behind(slot);
+            return Ok(held.found(now, self.gate.is_closed()));
+        }
+        if self.gate.admits()
+            && let Ok(Ok(Ok(newer))) = timeout(self.ages.patience, self.ask(slot)).await
+        {
+            return Ok(newer.found(Instant::now(), false));
+        }
+        Ok(held.found(now, true))
+    }
+
+    /// Asks behind the scenes if there is no answer yet, and counts as a use.
+    pub fn prefetch(self: &Arc<Self>, slot: &Arc<Slot<S>>) {
+        self.touch(slot);
+        if slot.held.load().is_none() {
+            self.ask_behind(slot);
+        }
     }
 
     /// Asks again behind the scenes, because the answer that is remembered led to somebody who is not there.
-    pub fn revalidate(self: &Arc<Self>, key: &S::Key) {
-        let slot = self.slot(key);
-        let asked = slot.times().asked;
-        if asked.is_none_or(|asked| asked.elapsed() >= REVALIDATE_PAUSE) {
-            self.ask_behind(key, &slot);
+    pub fn revalidate(self: &Arc<Self>, slot: &Arc<Slot<S>>) {
+        if slot.asked().is_none_or(|asked| asked.elapsed() >= REVALIDATE_PAUSE) {
+            self.ask_behind(slot);
         }
     }
 
-    /// Asks, unless somebody does already or the registry is away; nobody waits for the answer.
-    fn ask_behind(self: &Arc<Self>, key: &S::Key, slot: &Arc<Slot<S::Value>>) {
-        if slot.asking.try_lock().is_ok() && self.gate.lets_through() {
-            drop(self.ask(key, slot));
+    /// Asks again and waits, because somebody said that there is a new answer.
+    ///
+    /// # Errors
+    /// When the registry cannot be asked.
+    pub async fn renew(self: &Arc<Self>, slot: &Arc<Slot<S>>) -> Result<(), Arc<ClientError>> {
+        self.ask(slot).await.map_err(|_| Arc::new(ClientError::Silent(self.ages.patience)))?.map(drop)
+    }
+
+    /// Puts an answer in its place that was remembered elsewhere for `age`, unless there is one.
+    pub fn restore(&self, key: &S::Key, value: Arc<S::Value>, age: Duration) {
+        let at = Instant::now().checked_sub(age);
+        if let Some(at) = at.filter(|_| age <= self.ages.stale) {
+            let held = Arc::new(Held { value, at });
+            self.slot(key).held.compare_and_swap(&None::<Arc<Held<S::Value>>>, Some(held));
         }
     }
 
-    async fn first(
-        self: &Arc<Self>,
-        key: &S::Key,
-        slot: &Arc<Slot<S::Value>>,
-    ) -> Result<Found<S::Value>, Arc<ClientError>> {
+    /// Where the answers come from.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Forgets what was not used for a while, and returns the rest.
+    pub fn tidy(&self) -> Vec<Arc<Slot<S>>> {
+        let now = self.age_of(Instant::now());
+        let unused = UNUSED.as_millis() as u64;
+        self.lock().retain(|_, slot| {
+            let is_used = now.saturating_sub(slot.used.load(Ordering::Relaxed)) < unused;
+            if !is_used {
+                slot.forget();
+            }
+            is_used
+        });
+        self.slots()
+    }
+
+    /// The places of all questions.
+    pub fn slots(&self) -> Vec<Arc<Slot<S>>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn limits(&self, slot: &Slot<S>, value: &S::Value) -> (Duration, Duration) {
+        match slot.is_followed.load(Ordering::Relaxed) {
+            true => (FOLLOWED, FOLLOWED + self.ages.aging),
+            false if S::is_empty(value) => (self.ages.negative, self.ages.negative),
+            false => (self.ages.fresh, self.ages.aging),
+        }
+    }
+
+    /// Asks, unless somebody does already or it is not the time for it; nobody waits for the answer.
+    fn ask_behind(self: &Arc<Self>, slot: &Arc<Slot<S>>) {
+        if slot.asking.try_lock().is_ok() && self.gate.admits() {
+            drop(self.ask(slot));
+        }
+    }
+
+    async fn first(self: &Arc<Self>, slot: &Arc<Slot<S>>) -> Result<Found<S::Value>, Arc<ClientError>> {
         if let Some(fault) = self.gate.refusal() {
             return Err(fault);
         }
-        match timeout(self.ages.patience, self.ask(key, slot)).await {
-            Ok(Ok(Ok(held))) => Ok(self.found(&held, false)),
+        match timeout(self.ages.patience, self.ask(slot)).await {
+            Ok(Ok(Ok(held))) => Ok(held.found(Instant::now(), false)),
             Ok(Ok(Err(fault))) => Err(fault),
             Ok(Err(_)) | Err(_) => Err(Arc::new(ClientError::Silent(self.ages.patience))),
         }
     }
 
     /// Asks in a task of its own, so that the answer is kept even if the caller has no patience left.
-    fn ask(self: &Arc<Self>, key: &S::Key, slot: &Arc<Slot<S::Value>>) -> Asking<S::Value> {
-        let (this, key, slot) = (Arc::clone(self), key.clone(), Arc::clone(slot));
+    fn ask(self: &Arc<Self>, slot: &Arc<Slot<S>>) -> Asking<S::Value> {
+        let (this, slot) = (Arc::clone(self), Arc::clone(slot));
         let seen = slot.held.load_full();
         tokio::spawn(async move {
             let _once = slot.asking.lock().await;
@@ -179,102 +185,33 @@ impl<S: Source> Cache<S> {
             {
                 return Ok(Arc::clone(newer));
             }
-            slot.times().asked = Some(Instant::now());
-            match this.source.fetch(&key, held.map(|held| Arc::clone(&held.value))).await {
+            slot.note_asked();
+            match this.source.fetch(&slot.key, held.map(|held| Arc::clone(&held.value))).await {
                 Ok(value) => {
-                    this.gate.open();
+                    this.gate.succeeded();
                     let held = Arc::new(Held { value, at: Instant::now() });
                     slot.held.store(Some(Arc::clone(&held)));
                     Ok(held)
                 }
-                Err(fault) => Err(this.gate.note(fault)),
+                Err(fault) => Err(this.gate.failed(fault)),
             }
         })
     }
 
-    fn found(&self, held: &Held<S::Value>, is_stale: bool) -> Found<S::Value> {
-        Found { value: Arc::clone(&held.value), age: held.at.elapsed(), is_stale }
-    }
-
-    fn slot(&self, key: &S::Key) -> Arc<Slot<S::Value>> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(key) {
-            slot.times().used = Instant::now();
-            return Arc::clone(slot);
+    fn touch(&self, slot: &Arc<Slot<S>>) {
+        // Whoever kept the place of a question that was forgotten brings it back.
+        if slot.is_forgotten.load(Ordering::Relaxed) && slot.is_forgotten.swap(false, Ordering::Relaxed) {
+            self.lock().insert(slot.key.clone(), Arc::clone(slot));
         }
-        if slots.len() >= MAX_KEYS {
-            let oldest = slots.iter().min_by_key(|(_, slot)| slot.times().used).map(|(key, _)| key.clone());
-            oldest.and_then(|oldest| slots.remove(&oldest));
-        }
-        Arc::clone(slots.entry(key.clone()).or_default())
-    }
-}
-
-type Slots<S> = HashMap<<S as Source>::Key, Arc<Slot<<S as Source>::Value>>>;
-type Asking<V> = tokio::task::JoinHandle<Result<Arc<Held<V>>, Arc<ClientError>>>;
-
-// === impl Slot ===
-
-impl<V> Default for Slot<V> {
-    fn default() -> Self {
-        let times = Times { used: Instant::now(), asked: None };
-        Self { held: ArcSwapOption::empty(), asking: tokio::sync::Mutex::default(), times: Mutex::new(times) }
-    }
-}
-
-impl<V> Slot<V> {
-    fn times(&self) -> MutexGuard<'_, Times> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl Gate ===
-
-impl Gate {
-    fn is_closed(&self) -> bool {
-        self.state().closed.is_some()
+        slot.used.store(self.age_of(Instant::now()), Ordering::Relaxed);
     }
 
-    /// Whether a question may be asked now. While closed, one passes after each pause.
-    fn lets_through(&self) -> bool {
-        self.refusal().is_none()
+    fn age_of(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.born).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// As [`Self::lets_through`]; says why not.
-    fn refusal(&self) -> Option<Arc<ClientError>> {
-        let mut state = self.state();
-        let (until, fault) = state.closed.clone()?;
-        if Instant::now() < until {
-            return Some(fault);
-        }
-        state.close(fault);
-        None
-    }
-
-    fn open(&self) {
-        let mut state = self.state();
-        state.closed = None;
-        state.backoff.reset();
-    }
-
-    /// Closes after an outage. A refusal of the question is no outage.
-    fn note(&self, fault: ClientError) -> Arc<ClientError> {
-        let fault = Arc::new(fault);
-        if fault.is_outage() {
-            self.state().close(Arc::clone(&fault));
-        }
-        fault
-    }
-
-    fn state(&self) -> MutexGuard<'_, GateState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl GateState {
-    fn close(&mut self, fault: Arc<ClientError>) {
-        let pause = self.backoff.pause(&mut rand::rng());
-        self.closed = Some((Instant::now() + pause, fault));
+    fn lock(&self) -> MutexGuard<'_, HashMap<S::Key, Arc<Slot<S>>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -283,6 +220,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
+    use crate::gate;
 
     /// A registry that counts questions and can be away.
     #[derive(Default)]
@@ -327,11 +265,11 @@ mod tests {
 
     fn cache() -> (Arc<Script>, Arc<Cache<Arc<Script>>>) {
         let script = Arc::new(Script::default());
-        (Arc::clone(&script), Cache::new(script, AGES))
+        (Arc::clone(&script), Cache::new(script, AGES, Arc::default()))
     }
 
     async fn value(cache: &Arc<Cache<Arc<Script>>>, key: &'static str) -> String {
-        cache.get(&key).await.unwrap().value.to_string()
+        cache.get(&cache.slot(&key)).await.unwrap().value.to_string()
     }
 
     async fn pass(seconds: u64) {
@@ -370,12 +308,12 @@ mod tests {
         pass(3_600).await;
         for _ in 0..100 {
             let began = Instant::now();
-            let found = cache.get(&"a").await.unwrap();
+            let found = cache.get(&cache.slot(&"a")).await.unwrap();
             assert!(found.is_stale && found.age >= Duration::from_secs(3_600));
             assert!(began.elapsed() < Duration::from_millis(1));
         }
         assert!(script.asked.load(Ordering::SeqCst) <= 3);
-        assert!(cache.get(&"unknown").await.is_err());
+        assert!(cache.get(&cache.slot(&"unknown")).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
@@ -385,12 +323,12 @@ mod tests {
         script.away.store(true, Ordering::SeqCst);
         pass(600).await;
         for _ in 0..100 {
-            assert!(cache.get(&"a").await.unwrap().is_stale);
+            assert!(cache.get(&cache.slot(&"a")).await.unwrap().is_stale);
             pass(1).await;
         }
         script.away.store(false, Ordering::SeqCst);
-        pass(GATE_PAUSES.1.as_secs()).await;
-        assert!(!cache.get(&"a").await.unwrap().is_stale);
+        pass(gate::PAUSES.1.as_secs()).await;
+        assert!(!cache.get(&cache.slot(&"a")).await.unwrap().is_stale);
     }
 
     #[tokio::test(start_paused = true)]
@@ -419,7 +357,7 @@ mod tests {
         value(&cache, "a").await;
         pass(2).await;
         for _ in 0..50 {
-            cache.revalidate(&"a");
+            cache.revalidate(&cache.slot(&"a"));
             tokio::task::yield_now().await;
         }
         pass(1).await;
@@ -431,8 +369,46 @@ mod tests {
         let (_script, cache) = cache();
         for key in 0..MAX_KEYS + 10 {
             let key: &'static str = Box::leak(key.to_string().into_boxed_str());
-            cache.get(&key).await.unwrap();
+            cache.get(&cache.slot(&key)).await.unwrap();
         }
         assert_eq!(cache.slots.lock().unwrap().len(), MAX_KEYS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_remembered_elsewhere_serves_until_the_registry_answers() {
+        let (script, cache) = cache();
+        script.away.store(true, Ordering::SeqCst);
+        cache.restore(&"a", Arc::new("restored".to_owned()), Duration::from_secs(60));
+        cache.restore(&"b", Arc::new("too old".to_owned()), Duration::from_secs(90_000));
+        pass(1).await;
+        let found = cache.get(&cache.slot(&"a")).await.unwrap();
+        assert!(found.value.as_str() == "restored" && found.is_stale && found.age >= Duration::from_secs(60));
+        assert!(cache.get(&cache.slot(&"b")).await.is_err());
+        script.away.store(false, Ordering::SeqCst);
+        pass(gate::PAUSES.1.as_secs()).await;
+        assert_ne!(value(&cache, "a").await, "restored");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_followed_answer_is_fresh_until_the_watch_is_doubted() {
+        let (script, cache) = cache();
+        let slot = cache.slot(&"a");
+        value(&cache, "a").await;
+        slot.follow(true);
+        pass(119).await;
+        assert_eq!(value(&cache, "a").await, "a 1");
+        cache.renew(&slot).await.unwrap();
+        assert_eq!((value(&cache, "a").await.as_str(), script.asked.load(Ordering::SeqCst)), ("a 2", 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_uses_is_forgotten() {
+        let (_script, cache) = cache();
+        value(&cache, "a").await;
+        pass(300).await;
+        value(&cache, "b").await;
+        pass(301).await;
+        let kept: Vec<_> = cache.tidy().iter().map(|slot| slot.key).collect();
+        assert_eq!(kept, ["b"]);
     }
 }

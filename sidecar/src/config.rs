@@ -1,14 +1,19 @@
 //! The sidecar's settings: where they are declared, with their defaults, and what they are read into.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mesh_api::document::{Fields, number, parsed, string, text, word};
 use mesh_api::label;
 use mesh_daemon::settings::{Program, Setting};
 use serde_json::Value;
 
-use crate::cache::Ages;
+use crate::access::AccessLog;
+use crate::cache::slot::Ages;
+use crate::destination::Destinations;
+use crate::keeper::Mode;
+use crate::patience::{Limits, Pace};
 
 /// The binary and everything that can be set.
 pub const PROGRAM: Program = Program {
@@ -34,7 +39,7 @@ pub const PROGRAM: Program = Program {
             name: "listen",
             value: "ADDR",
             default: "127.0.0.1:15001",
-            help: "The agent's localhost port; port 0 takes a free one",
+            help: "The agent's localhost port, on a loopback address; port 0 takes a free one",
         },
         Setting {
             name: "namespace",
@@ -47,6 +52,56 @@ pub const PROGRAM: Program = Program {
             value: "SECONDS",
             default: "60",
             help: "Time for a call that names none, retries included",
+        },
+        Setting { name: "max_body", value: "BYTES", default: "16777216", help: "Largest body of a call" },
+        Setting {
+            name: "stream_idle_timeout",
+            value: "SECONDS",
+            default: "300",
+            help: "Silence of a provider that ends a streamed answer",
+        },
+        Setting { name: "stream_max", value: "SECONDS", default: "3600", help: "Longest streamed answer" },
+        Setting {
+            name: "keep_alive",
+            value: "SECONDS",
+            default: "15",
+            help: "Silence after which a stream of events gets a comment, so that nobody takes it for dead",
+        },
+        Setting {
+            name: "access_log",
+            value: "WHICH",
+            default: "trouble",
+            help: "Calls that have a line in the log: off, trouble (failed or repeated) or all",
+        },
+        Setting {
+            name: "allow_endpoints",
+            value: "CIDR[,CIDR...]",
+            default: "",
+            help: "Networks that providers may be in; all when empty, but for link-local, metadata and multicast addresses",
+        },
+        Setting {
+            name: "deny_endpoints",
+            value: "CIDR[,CIDR...]",
+            default: "",
+            help: "Networks that providers must not be in; has the last word",
+        },
+        Setting {
+            name: "zone",
+            value: "NAME",
+            default: "",
+            help: "Where this sidecar is; default: the agent's label topology.kubernetes.io/zone or zone",
+        },
+        Setting {
+            name: "discovery",
+            value: "MODE",
+            default: "poll",
+            help: "How changes are learned: poll (asked when used and old) or watch (the registry tells)",
+        },
+        Setting {
+            name: "discovery_file",
+            value: "FILE",
+            default: "",
+            help: "Where to remember who offers what, for a start while the registry is away",
         },
         Setting {
             name: "connect_timeout",
@@ -121,6 +176,20 @@ pub struct Config {
     pub namespace: String,
     /// Time for a call that names none.
     pub call_timeout: Duration,
+    /// Largest body of a call, in bytes.
+    pub max_body: usize,
+    /// How streamed answers are treated.
+    pub pace: Pace,
+    /// Which calls have a line in the log.
+    pub access_log: AccessLog,
+    /// Where providers may be.
+    pub destinations: Destinations,
+    /// Where this sidecar is.
+    pub zone: Option<String>,
+    /// How changes are learned.
+    pub mode: Mode,
+    /// Where to remember who offers what.
+    pub discovery_file: Option<String>,
     /// Time for one connection to a provider.
     pub connect_timeout: Duration,
     /// Time for one request to a registry.
@@ -139,7 +208,7 @@ impl Config {
     /// Reads the settings. The result is meaningless after a fault.
     pub fn read(fields: &mut Fields<'_, '_>) -> Self {
         let listen =
-            fields.required("listen", parsed).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+            fields.required("listen", loopback).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let registries = fields.required("registry", registries).unwrap_or_default();
         let namespace =
             fields.required("namespace", word("a DNS label", label::is_dns_label)).unwrap_or_default();
@@ -149,6 +218,22 @@ impl Config {
             listen,
             namespace,
             call_timeout: seconds(fields, "call_timeout", 0.001, 3_600.0),
+            max_body: whole(fields, "max_body", 1, 1 << 30) as usize,
+            pace: Pace {
+                limits: Limits {
+                    idle: seconds(fields, "stream_idle_timeout", 0.001, 86_400.0),
+                    longest: seconds(fields, "stream_max", 0.001, 604_800.0),
+                },
+                keep_alive: seconds(fields, "keep_alive", 0.001, 3_600.0),
+            },
+            access_log: fields.required("access_log", parsed).unwrap_or_default(),
+            destinations: Destinations::new(
+                fields.optional("allow_endpoints", networks).unwrap_or_default(),
+                fields.optional("deny_endpoints", networks).unwrap_or_default(),
+            ),
+            zone: fields.optional("zone", text(1, 63)),
+            mode: fields.required("discovery", parsed).unwrap_or_default(),
+            discovery_file: fields.optional("discovery_file", text(1, 4_096)),
             connect_timeout: seconds(fields, "connect_timeout", 0.001, 60.0),
             registry_timeout: seconds(fields, "registry_timeout", 0.001, 60.0),
             max_retries: whole(fields, "max_retries", 0, 10) as u32,
@@ -180,6 +265,30 @@ fn whole(fields: &mut Fields<'_, '_>, key: &'static str, min: u64, max: u64) -> 
         number.ok_or_else(|| format!("must be a whole number from {min} to {max}, got {value}"))
     };
     fields.required(key, read).unwrap_or(min)
+}
+
+/// Nobody but the agent beside us is to call through us, with our agent's name.
+fn loopback(value: &Value) -> Result<SocketAddr, String> {
+    let address: SocketAddr = parsed(value)?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(format!(
+        "must be a loopback address such as 127.0.0.1:15001: whoever reaches it calls as our agent, got {address}"
+    ))
+}
+
+fn networks(value: &Value) -> Result<Vec<IpNet>, String> {
+    let text = string(value)?;
+    let read = |network: &str| {
+        let network = network.trim();
+        let address = || network.parse::<IpAddr>().map(IpNet::from);
+        network
+            .parse::<IpNet>()
+            .or_else(|_| address())
+            .map_err(|_| format!("{network:?} is no network: write 10.0.0.0/8"))
+    };
+    text.split(',').map(read).collect()
 }
 
 fn registries(value: &Value) -> Result<Vec<String>, String> {

@@ -1,81 +1,105 @@
 //! Who offers what: questions to the registry, and the answers in the form in which a call uses them.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mesh_api::health::Status;
 use mesh_api::page::CapabilityRow;
 use mesh_api::query::CapabilityQuery;
 use mesh_client::client::Client;
 use mesh_client::error::ClientError;
-use semver::Version;
-use tokio::time::Instant;
 
-use crate::cache::{Ages, Cache, Found, Source};
-use crate::endpoint::{Endpoint, Endpoints, Lane};
-use crate::load::PRIOR;
+use crate::cache::Cache;
+use crate::cache::slot::{Ages, Found, Slot, Source};
+use crate::endpoint::Endpoints;
+use crate::gate::SharedGate;
 use crate::metrics::Metrics;
+use crate::provider::{Origin, Providers};
 
-/// How long a computed median is used, so that a busy pool does not compute it for every call.
-const MEDIAN_KEPT: Duration = Duration::from_millis(100);
+/// The place of a question about providers.
+pub type ProviderSlot = Slot<ProviderSource>;
 
 /// Answers to the two questions of the mesh: who can serve this call, and what does the registry's own API say.
 pub struct Discovery {
+    client: Client,
     providers: Arc<Cache<ProviderSource>>,
     pages: Arc<Cache<PageSource>>,
 }
 
-/// Everybody who offers a capability.
-#[derive(Debug)]
-pub struct Providers {
-    /// One for each agent, sorted by id.
-    pub list: Vec<Provider>,
-    median: Mutex<Option<(Instant, Duration)>>,
+/// The registry, and how it is asked.
+pub struct Asked {
+    /// Asks it.
+    pub client: Client,
+    /// When it may be asked.
+    pub gate: Arc<SharedGate>,
+    /// How old its answers may be.
+    pub ages: Ages,
+    /// What counts the questions.
+    pub metrics: Arc<Metrics>,
 }
 
-/// One agent that offers the capability.
+/// An answer about providers as it is kept on the disk.
 #[derive(Debug)]
-pub struct Provider {
-    /// Where it is and how it fares.
-    pub endpoint: Arc<Endpoint>,
-    /// How this capability fares there.
-    pub lane: Arc<Lane>,
-    /// Name of the tool.
-    pub tool: String,
-    /// Version of the capability.
-    pub version: Version,
-    /// What the registry says about the agent.
-    pub status: Status,
-    /// Its share of the load.
-    pub weight: f64,
-    /// Whether calling the tool twice is as good as once.
-    pub is_safe_to_repeat: bool,
-    /// The agent's labels, for `/explain`.
-    pub labels: BTreeMap<String, String>,
+pub struct Remembered {
+    /// What was asked.
+    pub query: CapabilityQuery,
+    /// What was answered.
+    pub rows: Vec<CapabilityRow>,
+    /// The newest change in it.
+    pub resource_version: u64,
+    /// How long ago.
+    pub age: Duration,
 }
 
 // === impl Discovery ===
 
 impl Discovery {
-    /// Asks `client` and remembers the answers for as long as `ages` says.
-    pub fn new(client: Client, endpoints: Arc<Endpoints>, ages: Ages, metrics: Arc<Metrics>) -> Self {
-        let source = ProviderSource { client: client.clone(), endpoints, metrics: Arc::clone(&metrics) };
-        Self { providers: Cache::new(source, ages), pages: Cache::new(PageSource { client, metrics }, ages) }
+    /// Asks `registry` and remembers the answers, as a sidecar in `zone` uses them.
+    pub fn new(registry: Asked, endpoints: Arc<Endpoints>, zone: Option<String>) -> Self {
+        let Asked { client, gate, ages, metrics } = registry;
+        let source =
+            ProviderSource { client: client.clone(), endpoints, zone, metrics: Arc::clone(&metrics) };
+        let pages = PageSource { client: client.clone(), metrics };
+        Self {
+            client,
+            providers: Cache::new(source, ages, Arc::clone(&gate)),
+            pages: Cache::new(pages, ages, gate),
+        }
     }
 
-    /// Everybody who offers what `query` asks for.
+    /// The place of the answer to `query`.
+    pub fn slot(&self, query: &CapabilityQuery) -> Arc<ProviderSlot> {
+        self.providers.slot(query)
+    }
+
+    /// Everybody who offers what `slot` asks for.
     ///
     /// # Errors
     /// When the registry cannot be asked, or refuses the question, and nothing is remembered.
-    pub async fn providers(&self, query: &CapabilityQuery) -> Result<Found<Providers>, Arc<ClientError>> {
-        self.providers.get(query).await
+    pub async fn providers(&self, slot: &Arc<ProviderSlot>) -> Result<Found<Providers>, Arc<ClientError>> {
+        self.providers.get(slot).await
     }
 
     /// Asks again soon, because a provider could not be reached.
-    pub fn doubt(&self, query: &CapabilityQuery) {
-        self.providers.revalidate(query);
+    pub fn doubt(&self, slot: &Arc<ProviderSlot>) {
+        self.providers.revalidate(slot);
+    }
+
+    /// Renews the answer with every change that the registry tells of, until the watch ends.
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub async fn follow(&self, slot: &Arc<ProviderSlot>) -> Result<Infallible, Arc<ClientError>> {
+        self.providers.renew(slot).await?;
+        let since = slot.answer().map(|(providers, _)| providers.origin.resource_version);
+        let mut changes = self.client.watch(&slot.key, since).await?;
+        slot.follow(true);
+        let _until_the_end = Following(slot);
+        loop {
+            changes.next().await?;
+            self.providers.renew(slot).await?;
+        }
     }
 
     /// The registry's answer to a GET of `target`, byte for byte.
@@ -83,73 +107,78 @@ impl Discovery {
     /// # Errors
     /// As [`Self::providers`].
     pub async fn page(&self, target: String) -> Result<Found<Bytes>, Arc<ClientError>> {
-        self.pages.get(&target).await
+        self.pages.get(&self.pages.slot(&target)).await
+    }
+
+    /// How old the answers about providers are.
+    pub fn ages(&self) -> Vec<Duration> {
+        self.providers.slots().iter().filter_map(|slot| slot.answer()).map(|(_, age)| age).collect()
+    }
+
+    /// Forgets what was not used for a while; returns the questions that are left.
+    pub fn tidy(&self) -> Vec<Arc<ProviderSlot>> {
+        self.pages.tidy();
+        self.providers.tidy()
+    }
+
+    /// Sees to it that `slot` has an answer before it is needed, and is not forgotten.
+    pub fn keep(&self, slot: &Arc<ProviderSlot>) {
+        self.providers.prefetch(slot);
+    }
+
+    /// The answers about providers that are not empty.
+    pub fn remembered(&self) -> Vec<Remembered> {
+        let answers = self.providers.slots().into_iter().filter_map(|slot| {
+            let (providers, age) = slot.answer()?;
+            let Origin { rows, resource_version, .. } = &providers.origin;
+            let remembered = Remembered {
+                query: slot.key.clone(),
+                rows: rows.clone(),
+                resource_version: *resource_version,
+                age,
+            };
+            (!rows.is_empty()).then_some(remembered)
+        });
+        answers.collect()
+    }
+
+    /// Takes an answer that was kept on the disk.
+    pub fn restore(&self, remembered: Remembered) {
+        let origin = Origin { rows: remembered.rows, ..Origin::default() };
+        let providers = self.providers.source().read(origin);
+        self.providers.restore(&remembered.query, Arc::new(providers), remembered.age);
     }
 }
 
-// === impl Providers ===
+/// Marks a slot as followed for as long as a watch is open.
+struct Following<'s>(&'s ProviderSlot);
 
-impl Providers {
-    fn of(rows: Vec<CapabilityRow>, endpoints: &Endpoints) -> Self {
-        let mut by_agent: BTreeMap<String, Provider> = BTreeMap::new();
-        for row in rows {
-            let is_better =
-                by_agent.get(&row.agent_id).is_none_or(|other| other.version < row.capability.version);
-            if !is_better {
-                continue;
-            }
-            match Provider::of(row, endpoints) {
-                Ok(provider) => drop(by_agent.insert(provider.endpoint.agent_id.clone(), provider)),
-                Err((id, reason)) => tracing::debug!(agent.id = id, reason, "a provider cannot be called"),
-            }
-        }
-        Self { list: by_agent.into_values().collect(), median: Mutex::default() }
-    }
-
-    /// The median of the latencies that were measured in this pool.
-    pub fn median_latency(&self) -> Duration {
-        let mut kept = self.median.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, median)) = *kept
-            && at.elapsed() < MEDIAN_KEPT
-        {
-            return median;
-        }
-        let before = kept.map_or(PRIOR, |(_, median)| median);
-        let mut measured: Vec<_> =
-            self.list.iter().filter_map(|provider| provider.lane.latency(before)).collect();
-        measured.sort_unstable();
-        let median = measured.get(measured.len() / 2).copied().unwrap_or(PRIOR);
-        *kept = Some((Instant::now(), median));
-        median
-    }
-}
-
-// === impl Provider ===
-
-impl Provider {
-    fn of(row: CapabilityRow, endpoints: &Endpoints) -> Result<Self, (String, String)> {
-        let endpoint = match endpoints.get(&row.agent_id, &row.agent_endpoint) {
-            Ok(endpoint) => endpoint,
-            Err(reason) => return Err((row.agent_id, reason)),
-        };
-        Ok(Self {
-            lane: endpoint.lane(&row.capability.name),
-            endpoint,
-            is_safe_to_repeat: row.capability.annotations.is_safe_to_repeat(),
-            tool: row.capability.name,
-            version: row.capability.version,
-            status: row.agent_status,
-            weight: row.agent_weight,
-            labels: row.agent_labels,
-        })
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        self.0.follow(false);
     }
 }
 
 /// Asks for providers.
-struct ProviderSource {
+pub struct ProviderSource {
     client: Client,
     endpoints: Arc<Endpoints>,
+    zone: Option<String>,
     metrics: Arc<Metrics>,
+}
+
+impl ProviderSource {
+    fn read(&self, origin: Origin) -> Providers {
+        Providers::of(origin, &self.endpoints, self.zone.as_deref())
+    }
+}
+
+/// What a call does not need is not remembered: schemas are most of what an answer weighs.
+fn without_ballast(mut row: CapabilityRow) -> CapabilityRow {
+    row.capability.input_schema = None;
+    row.capability.output_schema = None;
+    row.capability.description = None;
+    row
 }
 
 impl Source for ProviderSource {
@@ -161,20 +190,31 @@ impl Source for ProviderSource {
         query: &CapabilityQuery,
         held: Option<Arc<Providers>>,
     ) -> Result<Arc<Providers>, ClientError> {
-        let page = self.client.find(query).await;
-        self.metrics.discovery_refreshed(page.is_ok());
-        let page = page?;
-        let is_cold = !page.info.warm;
-        let found = Providers::of(page.capabilities, &self.endpoints);
+        let tag = held.as_ref().and_then(|held| held.origin.tag.as_deref());
+        let finding = self.client.find(query, tag).await;
+        self.metrics.discovery_refreshed(finding.is_ok());
+        let finding = match (finding?, held.as_ref()) {
+            (Some(finding), _) => finding,
+            (None, Some(held)) => return Ok(Arc::clone(held)),
+            // Nothing was held, so no tag was sent.
+            (None, None) => return Err(ClientError::Address(query.to_string())),
+        };
+        let is_cold = !finding.page.info.warm;
+        let origin = Origin {
+            rows: finding.page.capabilities.into_iter().map(without_ballast).collect(),
+            tag: finding.tag,
+            resource_version: finding.page.info.resource_version,
+        };
         // A registry that has just started empty has not heard anybody yet. That is no news about the providers.
-        match held.filter(|held| is_cold && found.list.is_empty() && !held.list.is_empty()) {
-            Some(held) => Ok(held),
-            None => Ok(Arc::new(found)),
+        match held {
+            Some(held) if is_cold && origin.rows.is_empty() && !held.origin.rows.is_empty() => Ok(held),
+            Some(held) => Ok(Arc::new(self.read(origin).after(&held))),
+            None => Ok(Arc::new(self.read(origin))),
         }
     }
 
     fn is_empty(providers: &Providers) -> bool {
-        providers.list.is_empty()
+        providers.origin.rows.is_empty()
     }
 }
 

@@ -10,10 +10,11 @@ use mesh_mcp::peer::Peer;
 use tokio::time::Instant;
 
 use crate::breaker::{Admission, Breaker, Evidence, StateName};
-use crate::error::AttemptError;
+use crate::dial::{Address, Dialer};
+use crate::error::{AttemptError, chain};
 use crate::load::{Load, Ticket};
 use crate::metrics::Metrics;
-use crate::pool::{Address, Connector, Pool};
+use crate::pool::Pool;
 
 /// One endpoint of one agent.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Endpoint {
     pub peer: ArcSwapOption<Peer>,
     /// Held while finding out how it wants to be spoken to, so that this is done once.
     pub handshake: tokio::sync::Mutex<()>,
+    /// What happened when a call failed here last.
+    last_fault: ArcSwapOption<String>,
     breaker: Mutex<Breaker>,
     in_flight: AtomicUsize,
     lanes: Mutex<HashMap<String, Arc<Lane>>>,
@@ -42,7 +45,7 @@ pub struct Lane {
 
 /// All endpoints that any discovery answer leads to.
 pub struct Endpoints {
-    connector: Connector,
+    dialer: Dialer,
     metrics: Arc<Metrics>,
     known: Mutex<HashMap<(String, String), Weak<Endpoint>>>,
 }
@@ -50,11 +53,15 @@ pub struct Endpoints {
 /// A call in flight. Dropping it without an outcome means that the caller went away, which shows nothing.
 #[derive(Debug)]
 pub struct InFlight {
-    endpoint: Arc<Endpoint>,
+    occupied: Occupied,
     lane: Arc<Lane>,
     ticket: Ticket,
-    decided: bool,
+    is_decided: bool,
 }
+
+/// Counts as a call in flight at an endpoint: until the answer has been read to its end.
+#[derive(Debug)]
+pub struct Occupied(Arc<Endpoint>);
 
 // === impl Endpoint ===
 
@@ -81,11 +88,11 @@ impl Endpoint {
     }
 
     /// Probes out of band when the breaker's time open is over. Called by the prober.
-    pub async fn probe_if_due(&self, limit: Duration) {
+    pub async fn probe_if_due(&self) {
         if !self.breaker().probe_is_due(Instant::now()) {
             return;
         }
-        let outcome = self.pool.address().connect(limit).await;
+        let outcome = self.pool.reach().await;
         tracing::info!(
             agent.id = self.agent_id,
             endpoint = self.url,
@@ -101,6 +108,12 @@ impl Endpoint {
     /// Whether a call of `lane` that is safe to repeat should go here to see whether it has recovered.
     pub fn is_on_trial(&self, lane: &Lane) -> bool {
         self.breaker_state() == StateName::HalfOpen || lock(&lane.load).trial_is_due(Instant::now())
+    }
+
+    /// What happened when a call failed here last; why it cannot be called, if that is so.
+    pub fn last_fault(&self) -> Option<String> {
+        let forbidden = self.pool.refusal().map(|fault| chain(&fault));
+        forbidden.or_else(|| self.last_fault.load().as_deref().cloned())
     }
 
     fn record(&self, evidence: Evidence) {
@@ -141,8 +154,8 @@ impl Lane {
 
 impl Endpoints {
     /// No endpoints yet.
-    pub fn new(connector: Connector, metrics: Arc<Metrics>) -> Self {
-        Self { connector, metrics, known: Mutex::default() }
+    pub fn new(dialer: Dialer, metrics: Arc<Metrics>) -> Self {
+        Self { dialer, metrics, known: Mutex::default() }
     }
 
     /// The endpoint of `agent_id` at `url`, with everything that is known about it from before.
@@ -158,9 +171,10 @@ impl Endpoints {
         let endpoint = Arc::new(Endpoint {
             agent_id: agent_id.to_owned(),
             url: url.to_owned(),
-            pool: Pool::new(Address::parse(url)?, self.connector.clone()),
+            pool: Pool::new(Address::parse(url)?, self.dialer.clone()),
             peer: ArcSwapOption::empty(),
             handshake: tokio::sync::Mutex::default(),
+            last_fault: ArcSwapOption::empty(),
             breaker: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             lanes: Mutex::default(),
@@ -185,34 +199,56 @@ impl InFlight {
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
         endpoint.breaker().begin();
         let ticket = lock(&lane.load).begin(Instant::now());
-        Self { endpoint: Arc::clone(endpoint), lane: Arc::clone(lane), ticket, decided: false }
+        Self { occupied: Occupied(Arc::clone(endpoint)), lane: Arc::clone(lane), ticket, is_decided: false }
     }
 
-    /// The call was answered.
-    pub fn succeed(mut self, median: Duration) {
-        self.decided = true;
+    /// The call was answered; the answer may still be on its way.
+    pub fn succeed(mut self, median: Duration) -> Occupied {
+        self.is_decided = true;
         lock(&self.lane.load).succeed(self.ticket, median, Instant::now());
-        self.endpoint.record(Evidence::Success);
+        self.occupied.0.record(Evidence::Success);
+        self.occupied.again()
     }
 
-    /// The call failed.
-    pub fn fail(mut self, fault: &AttemptError) {
-        self.decided = true;
-        lock(&self.lane.load).fail(self.ticket, Instant::now());
-        match fault.evidence() {
-            Some(evidence) => self.endpoint.record(evidence),
-            None => self.endpoint.breaker().abandon(),
+    /// The call failed. What the peer answered all the same may still be on its way.
+    pub fn fail(mut self, fault: &AttemptError) -> Occupied {
+        self.is_decided = true;
+        let endpoint = &self.occupied.0;
+        if fault.blames_peer() {
+            lock(&self.lane.load).fail(self.ticket, Instant::now());
+            endpoint.last_fault.store(Some(Arc::new(chain(fault))));
+        } else {
+            lock(&self.lane.load).abandon(self.ticket);
         }
+        match fault.evidence() {
+            Some(evidence) => endpoint.record(evidence),
+            None => endpoint.breaker().abandon(),
+        }
+        self.occupied.again()
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if !self.decided {
+        if !self.is_decided {
             lock(&self.lane.load).abandon(self.ticket);
-            self.endpoint.breaker().abandon();
+            self.occupied.0.breaker().abandon();
         }
+    }
+}
+
+// === impl Occupied ===
+
+impl Occupied {
+    fn again(&self) -> Self {
+        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

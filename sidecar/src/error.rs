@@ -12,6 +12,8 @@ use mesh_mcp::error::{AnswerError, RpcError};
 use serde::Serialize;
 
 use crate::breaker::Evidence;
+use crate::destination;
+use crate::replay::BodyFault;
 use crate::retry::{Denied, Reached};
 
 /// Why one attempt at one endpoint failed.
@@ -23,6 +25,15 @@ pub enum AttemptError {
     /// No connection within the connect timeout: nothing was sent.
     #[error("no connection within {} ms", .0.as_millis())]
     ConnectTimeout(Duration),
+    /// Calls must not go to the endpoint's address: nothing was sent.
+    #[error("calls must not go there")]
+    Forbidden(#[source] destination::Refusal),
+    /// All connections to the endpoint are in use: nothing was sent.
+    #[error("{0} connections to the provider are in use, which is the most")]
+    Crowded(usize),
+    /// The caller's body did not come to its end.
+    #[error("the caller's body cannot be sent on")]
+    Body(#[source] BodyFault),
     /// The connection broke before the request left.
     #[error("the connection closed before the call was sent")]
     Unsent(#[source] hyper::Error),
@@ -55,6 +66,9 @@ pub enum AttemptError {
     /// The answer is larger than we accept.
     #[error("the provider's answer is larger than {0} bytes")]
     TooLarge(usize),
+    /// The peer began to answer and then said nothing for a while.
+    #[error("the provider began to answer and then was silent for {} s", .0.as_secs())]
+    Stalled(Duration),
     /// The call's time ran out during this attempt.
     #[error("no answer within the time of the call")]
     TimedOut,
@@ -131,6 +145,14 @@ pub enum CallError {
     /// The time of the call was over before there was an attempt.
     #[error("the call's time ({} ms) was over before a provider was found", .0.as_millis())]
     Deadline(Duration),
+    /// The call went from sidecar to sidecar too often.
+    #[error(
+        "the call has passed through {0} sidecars, which is the most: do agents call each other in a circle?"
+    )]
+    Loop(u8),
+    /// The session's provider is gone, and no other knows the session.
+    #[error("the provider of this session is gone: open a new session (Mcp-Session-Id)")]
+    SessionGone,
     /// Too many calls are in flight.
     #[error("{0} calls are in flight already, which is the most this sidecar takes (max_in_flight)")]
     Overloaded(usize),
@@ -155,14 +177,20 @@ impl AttemptError {
     /// How far the call came.
     pub fn reached(&self) -> Reached {
         match self {
-            Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unsent(_) | Self::Handshake(_) => {
-                Reached::Nobody
-            }
+            Self::Connect(_)
+            | Self::ConnectTimeout(_)
+            | Self::Forbidden(_)
+            | Self::Crowded(_)
+            | Self::Unsent(_)
+            | Self::Handshake(_) => Reached::Nobody,
             Self::Busy { .. } | Self::Redirected(_) => Reached::Refusal,
+            Self::Status { status, .. } if is_passing(*status) => Reached::Peer,
+            Self::Status { .. } => Reached::Answered,
             Self::Broken(_)
-            | Self::Status { .. }
+            | Self::Body(_)
             | Self::Protocol(_)
             | Self::TooLarge(_)
+            | Self::Stalled(_)
             | Self::TimedOut => Reached::Peer,
         }
     }
@@ -174,11 +202,28 @@ impl AttemptError {
             | Self::ConnectTimeout(_)
             | Self::Unsent(_)
             | Self::Broken(_)
+            | Self::Stalled(_)
             | Self::TimedOut => Some(Evidence::Hard),
             Self::Handshake(cause) => cause.evidence(),
+            Self::Status { status, .. } if !status.is_server_error() => None,
             Self::Status { .. } | Self::Redirected(_) | Self::Protocol(_) => Some(Evidence::Soft),
-            Self::Busy { .. } | Self::TooLarge(_) => None,
+            Self::Forbidden(_) | Self::Crowded(_) | Self::Body(_) | Self::Busy { .. } | Self::TooLarge(_) => {
+                None
+            }
         }
+    }
+
+    /// How long the peer asked to be left alone.
+    pub fn asked_pause(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the peer has a part in it, so that others look better from now on.
+    pub fn blames_peer(&self) -> bool {
+        !matches!(self, Self::Body(_))
     }
 
     /// A short name for metrics.
@@ -186,6 +231,9 @@ impl AttemptError {
         match self {
             Self::Connect(_) => "connect",
             Self::ConnectTimeout(_) => "connect_timeout",
+            Self::Forbidden(_) => "forbidden",
+            Self::Crowded(_) => "crowded",
+            Self::Body(_) => "caller_body",
             Self::Unsent(_) => "unsent",
             Self::Broken(_) => "broken",
             Self::Handshake(_) => "handshake",
@@ -194,6 +242,7 @@ impl AttemptError {
             Self::Status { .. } => "status",
             Self::Protocol(_) => "protocol",
             Self::TooLarge(_) => "too_large",
+            Self::Stalled(_) => "stalled",
             Self::TimedOut => "timeout",
         }
     }
@@ -213,9 +262,16 @@ impl CallError {
             Self::Failed { source: AttemptError::TimedOut, .. } | Self::Deadline(_) => "deadline",
             Self::Failed { .. } => "failed",
             Self::Refused { .. } => "refused",
+            Self::Loop(_) => "loop",
+            Self::SessionGone => "session_gone",
             Self::Overloaded(_) => "overloaded",
         }
     }
+}
+
+/// Whether an HTTP status says that the server cannot serve now, so that another one may.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
 /// An error and its causes in one line. The only place that prints causes: no message contains its own.

@@ -4,35 +4,70 @@ pub mod program;
 
 pub mod server;
 
-pub mod config;
-pub mod manifest;
+pub mod rooms;
 
 pub mod api;
+
+pub mod config;
+pub mod manifest;
 
 pub mod registration;
 
 pub mod health;
 
+pub mod plain;
+pub mod tool;
+
+pub mod speech;
+
 pub mod outbound;
+
+pub mod course;
+
+pub mod access;
 pub mod routing;
+
+pub mod keeper;
+
+pub mod copy;
+pub mod target;
+
+pub mod discovery;
+pub mod sessions;
 
 pub mod prober;
 
-pub mod discovery;
-
 pub mod cache;
+pub mod provider;
 
-pub mod forward;
+pub mod gate;
+
+pub mod errand;
+pub mod places;
 
 pub mod endpoint;
 
 pub mod pool;
 
+pub mod dial;
+pub mod patience;
+
+pub mod hop;
+
+pub mod passport;
+
+pub mod terms;
+
+pub mod affinity;
 pub mod balancer;
+pub mod hedge;
 pub mod load;
 pub mod metrics;
+pub mod split;
 
 pub mod error;
 
 pub mod breaker;
+pub mod destination;
+pub mod replay;
 pub mod retry;

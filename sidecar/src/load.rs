@@ -88,7 +88,7 @@ impl Load {
 
     /// Whether a call that is safe to repeat should go there to see whether it has recovered.
     pub fn trial_is_due(&self, now: Instant) -> bool {
-        if self.failure_now(now) < FORGOTTEN || !self.in_flight.is_empty() {
+        if self.failure_now(now) == 0.0 || !self.in_flight.is_empty() {
             return false;
         }
         let doublings = self.failures_in_a_row.saturating_sub(1).min(16);
@@ -120,10 +120,12 @@ impl Load {
         self.latency.is_some()
     }
 
-    /// The memory of failures, 0 to 1.
+    /// The memory of failures, 0 to 1. What is forgotten counts no more: with a hundredth of it left a score would still be
+    /// twice as high as that of others, at which time nobody tries the endpoint any longer.
     pub fn failure_now(&self, now: Instant) -> f64 {
         let age = self.failure_at.map_or(0.0, |at| now.duration_since(at).as_secs_f64());
-        self.failure * (-age / FAILURE_DECAY.as_secs_f64()).exp()
+        let left = self.failure * (-age / FAILURE_DECAY.as_secs_f64()).exp();
+        if left < FORGOTTEN { 0.0 } else { left }
     }
 
     fn latency_seconds(&self, median: Duration, now: Instant) -> f64 {

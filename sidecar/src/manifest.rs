@@ -3,24 +3,27 @@
 //! Everything that is wrong with it is reported at once, each fault with file, line and column. An unknown key is a
 //! fault here, though the registry accepts one: in a manifest it is a typo.
 
+mod calls;
+mod duration;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mesh_api::agent::{self, Registration};
-use mesh_api::dependency::{Dependency, MAX_DEPENDENCIES};
-use mesh_api::document::{Fields, Findings, UnknownKey, kind, quoted, string, word};
+use mesh_api::dependency::MAX_DEPENDENCIES;
+use mesh_api::document::{Fields, Findings, UnknownKey, quoted, word};
 use mesh_api::endpoint;
 use mesh_api::error::Fault;
 use mesh_daemon::settings::Problems;
 use mesh_daemon::yaml;
 use serde_json::Value;
 
+use self::duration::duration;
 use crate::health::{Probe, is_loopback};
+use crate::terms::Terms;
 
 /// Time between probes of our agent, and time for one.
 const PROBE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
-/// Shortest and longest duration that a manifest can set.
-const DURATIONS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(86_400));
 /// Keys of the registration that are numbers of seconds, and may be written as `5s` in a manifest.
 const SECONDS_KEYS: [&str; 3] = ["health_interval", "timeout_threshold", "eviction_threshold"];
 
@@ -31,8 +34,8 @@ pub struct Manifest {
     pub registration: Registration,
     /// How our agent is probed.
     pub probe: Probe,
-    /// Time for calls of dependencies that say one.
-    pub timeouts: HashMap<String, Duration>,
+    /// What it says about calls of single capabilities.
+    pub terms: HashMap<String, Terms>,
 }
 
 /// Reads the manifest in `file`; `variable` looks up environment variables.
@@ -87,13 +90,16 @@ impl Manifest {
         let id = fields.required("id", word(agent::ID_RULE, agent::is_id)).unwrap_or_default();
         let own = fields.required("endpoint", callable).unwrap_or_default();
         let advertised = fields.optional("advertise", callable).unwrap_or_else(|| own.clone());
-        let mut timeouts = HashMap::new();
+        let mut terms = HashMap::new();
         let dependencies = fields.list("dependencies", MAX_DEPENDENCIES, |value, at, findings| {
-            read_dependency(value, at, findings, &mut timeouts)
+            calls::read_dependency(value, at, findings, &mut terms)
+        });
+        fields.list("routes", MAX_DEPENDENCIES, |value, at, findings| {
+            calls::read_route(value, at, findings, &mut terms)
         });
         let probe = fields.nested("health", |value, at, findings| read_probe(&own, value, at, findings));
         let registration = Registration::read_rest(fields, id, advertised, dependencies);
-        Self { registration, probe: probe.unwrap_or_else(|| default_probe(&own)), timeouts }
+        Self { registration, probe: probe.unwrap_or_else(|| default_probe(&own)), terms }
     }
 
     /// What a person should know although it is no fault.
@@ -116,24 +122,6 @@ fn callable(value: &Value) -> Result<String, String> {
         ));
     }
     Ok(url)
-}
-
-fn read_dependency(
-    value: &Value,
-    at: &str,
-    findings: &mut Findings,
-    timeouts: &mut HashMap<String, Duration>,
-) -> Option<Dependency> {
-    if value.is_string() {
-        return Dependency::read_name(value, at, findings);
-    }
-    let mut fields = Fields::open(value, at, findings)?;
-    let dependency = Dependency::read_fields(&mut fields);
-    if let Some(timeout) = fields.optional("timeout", duration) {
-        timeouts.insert(dependency.capability.clone(), timeout);
-    }
-    fields.close();
-    Some(dependency)
 }
 
 fn read_probe(own: &str, value: &Value, at: &str, findings: &mut Findings) -> Option<Probe> {
@@ -161,28 +149,6 @@ fn read_probe(own: &str, value: &Value, at: &str, findings: &mut Findings) -> Op
 fn default_probe(own: &str) -> Probe {
     let authority = Probe::authority_of(own).unwrap_or_default();
     Probe { authority, path: None, interval: PROBE.0, timeout: PROBE.1 }
-}
-
-/// A duration: `500ms`, `5s`, `2m`, `1h`, or a number of seconds.
-fn duration(value: &Value) -> Result<Duration, String> {
-    let text = match value {
-        Value::Number(number) => format!("{number}s"),
-        other => string(other)
-            .map_err(|_| format!("must be a duration such as 500ms or 5s, got {}", kind(other)))?,
-    };
-    let fault =
-        || format!("must be a duration from 1ms to 24h such as 500ms, 5s, 2m or 1h, got {}", quoted(&text));
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let seconds = match text[unit_at..].trim() {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        _ => return Err(fault()),
-    };
-    let number: f64 = text[..unit_at].trim().parse().map_err(|_| fault())?;
-    let duration = Duration::try_from_secs_f64(number * seconds).map_err(|_| fault())?;
-    if (DURATIONS.0..=DURATIONS.1).contains(&duration) { Ok(duration) } else { Err(fault()) }
 }
 
 /// Makes numbers of what is written as a duration, or came out of a variable, where the registration has numbers.
@@ -282,7 +248,7 @@ mod tests {
             (manifest.probe.interval, manifest.probe.timeout),
             (Duration::from_secs(2), Duration::from_millis(500))
         );
-        assert_eq!(manifest.timeouts["translate"], Duration::from_secs(20));
+        assert_eq!(manifest.terms["translate"].timeout, Some(Duration::from_secs(20)));
         assert_eq!(manifest.registration.dependencies.len(), 2);
     }
 
@@ -306,18 +272,6 @@ mod tests {
             "'dependencies[0].capability' field is required",
         ] {
             assert!(lines.iter().any(|line| line.contains(expected)), "{expected} in {lines:#?}");
-        }
-    }
-
-    #[test]
-    fn durations_are_read_with_their_units() {
-        let read = |text: &str| duration(&Value::from(text));
-        assert_eq!(read("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(read("1.5 s"), Ok(Duration::from_millis(1_500)));
-        assert_eq!(read("2m"), Ok(Duration::from_secs(120)));
-        assert_eq!(duration(&Value::from(3)), Ok(Duration::from_secs(3)));
-        for bad in ["", "s", "5 parsecs", "-1s", "0", "1e300h", "NaN"] {
-            assert!(read(bad).is_err(), "{bad}");
         }
     }
 

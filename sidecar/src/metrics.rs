@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -19,6 +20,13 @@ const MAX_CAPABILITIES: usize = 500;
 /// Upper bounds of the duration buckets, in seconds: from a local tool to a model that thinks.
 const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
 
+/// The label of capabilities that have none of their own.
+const OTHER: &str = "other";
+/// The outcome of a call that was answered.
+pub const SUCCESS: &str = "success";
+/// Outcomes of calls of which it is not known whether anybody offers the capability.
+const NOT_FOUND: [&str; 3] = ["no_provider", "registry_away", "query_refused"];
+
 /// What the sidecar counts.
 #[derive(Debug)]
 pub struct Metrics {
@@ -32,7 +40,20 @@ pub struct Metrics {
     heartbeats: Family<ResultLabel, Counter>,
     registry_up: Gauge,
     in_flight: Gauge,
+    streams_open: Gauge,
+    hedges: Counter,
+    endpoints: Family<EndpointLabel, Gauge>,
+    discovery_age: Gauge<f64, AtomicU64>,
+    discovery_entries: Gauge,
     capabilities: Mutex<HashSet<String>>,
+}
+
+/// What counts the calls of one capability.
+#[derive(Debug)]
+pub struct Meters {
+    capability: String,
+    success: OnceLock<Counter>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,6 +70,11 @@ struct ResultLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabel {
+    state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,13 +95,18 @@ impl Default for Metrics {
             heartbeats: Family::default(),
             registry_up: Gauge::default(),
             in_flight: Gauge::default(),
+            streams_open: Gauge::default(),
+            hedges: Counter::default(),
+            endpoints: Family::default(),
+            discovery_age: Gauge::default(),
+            discovery_entries: Gauge::default(),
             capabilities: Mutex::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Calls by capability and outcome", this.requests.clone());
         registry.register(
             "request_duration_seconds",
-            "Time of a call, with all its attempts",
+            "Time until the answer began, with all attempts",
             this.duration.clone(),
         );
         registry.register("attempts", "Attempts at providers by result", this.attempts.clone());
@@ -93,16 +124,70 @@ impl Default for Metrics {
         registry.register("heartbeat", "Heartbeats of our own agent by result", this.heartbeats.clone());
         registry.register("registry_up", "Whether the registry answered last time", this.registry_up.clone());
         registry.register("in_flight", "Calls in flight", this.in_flight.clone());
+        registry.register("streams_open", "Streamed answers under way", this.streams_open.clone());
+        registry.register("hedges", "Second attempts beside a slow first one", this.hedges.clone());
+        registry.register(
+            "endpoints",
+            "Known endpoints by the state of their breaker",
+            this.endpoints.clone(),
+        );
+        registry.register(
+            "discovery_age_seconds",
+            "Age of the oldest answer about providers in use",
+            this.discovery_age.clone(),
+        );
+        registry.register(
+            "discovery_entries",
+            "Remembered answers about providers",
+            this.discovery_entries.clone(),
+        );
         Self { registry, ..this }
     }
 }
 
 impl Metrics {
-    /// A call ended. `capability` is none when nobody offers it, so that callers cannot make up labels.
-    pub fn call_ended(&self, capability: Option<&str>, outcome: &'static str, took: Duration) {
-        let capability = capability.map_or_else(|| "other".to_owned(), |name| self.bounded(name));
+    /// What counts the calls of `capability`.
+    pub fn of(self: &Arc<Self>, capability: &str) -> Meters {
+        let capability = capability.to_owned();
+        Meters { capability, success: OnceLock::new(), metrics: Arc::clone(self) }
+    }
+
+    /// A request that is no call was refused.
+    pub fn refused(&self, outcome: &'static str) {
+        let capability = OTHER.to_owned();
         self.requests.get_or_create(&CallLabels { capability, outcome }).inc();
-        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// A second attempt was made beside a slow first one.
+    pub fn hedged(&self) {
+        self.hedges.inc();
+    }
+
+    /// A streamed answer began.
+    pub fn stream_opened(&self) {
+        self.streams_open.inc();
+    }
+
+    /// A streamed answer ended.
+    pub fn stream_closed(&self) {
+        self.streams_open.dec();
+    }
+
+    /// The endpoints that are known now, by the state of their breakers.
+    pub fn observe_endpoints(&self, states: impl Iterator<Item = StateName>) {
+        let mut counts = [StateName::Closed, StateName::Open, StateName::HalfOpen].map(|state| (state, 0));
+        for state in states {
+            counts.iter_mut().filter(|(one, _)| *one == state).for_each(|(_, count)| *count += 1);
+        }
+        for (state, count) in counts {
+            self.endpoints.get_or_create(&EndpointLabel { state: word(state) }).set(count);
+        }
+    }
+
+    /// The answers about providers that are remembered now.
+    pub fn observe_discovery(&self, entries: usize, oldest: Duration) {
+        self.discovery_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.discovery_age.set(oldest.as_secs_f64());
     }
 
     /// An attempt ended.
@@ -117,12 +202,7 @@ impl Metrics {
 
     /// A breaker changed its state.
     pub fn breaker_changed(&self, state: StateName) {
-        let to = match state {
-            StateName::Closed => "closed",
-            StateName::Open => "open",
-            StateName::HalfOpen => "half_open",
-        };
-        self.breaker_transitions.get_or_create(&StateLabel { to }).inc();
+        self.breaker_transitions.get_or_create(&StateLabel { to: word(state) }).inc();
     }
 
     /// The registry was asked.
@@ -155,12 +235,42 @@ impl Metrics {
     fn bounded(&self, capability: &str) -> String {
         let mut known = self.capabilities.lock().unwrap_or_else(PoisonError::into_inner);
         if !known.contains(capability) && known.len() >= MAX_CAPABILITIES {
-            return "other".to_owned();
+            return OTHER.to_owned();
         }
         if !known.contains(capability) {
             known.insert(capability.to_owned());
         }
         capability.to_owned()
+    }
+}
+
+// === impl Meters ===
+
+impl Meters {
+    /// A call ended `took` after it began; a streamed answer may still be on its way.
+    pub fn call_ended(&self, outcome: &'static str, took: Duration) {
+        if outcome == SUCCESS {
+            self.success.get_or_init(|| self.counter(&self.metrics.bounded(&self.capability), SUCCESS)).inc();
+        } else if NOT_FOUND.contains(&outcome) {
+            // Callers must not be able to make up labels.
+            self.metrics.refused(outcome);
+        } else {
+            self.counter(&self.metrics.bounded(&self.capability), outcome).inc();
+        }
+        self.metrics.duration.observe(took.as_secs_f64());
+    }
+
+    fn counter(&self, capability: &str, outcome: &'static str) -> Counter {
+        let labels = CallLabels { capability: capability.to_owned(), outcome };
+        self.metrics.requests.get_or_create(&labels).clone()
+    }
+}
+
+const fn word(state: StateName) -> &'static str {
+    match state {
+        StateName::Closed => "closed",
+        StateName::Open => "open",
+        StateName::HalfOpen => "half_open",
     }
 }
 
@@ -174,9 +284,9 @@ mod tests {
 
     #[test]
     fn calls_are_counted_and_made_up_names_are_not_labels() {
-        let metrics = Metrics::default();
-        metrics.call_ended(Some("summarize"), "success", Duration::from_millis(3));
-        metrics.call_ended(None, "no_provider", Duration::ZERO);
+        let metrics = Arc::new(Metrics::default());
+        metrics.of("summarize").call_ended(SUCCESS, Duration::from_millis(3));
+        metrics.of("made_up").call_ended("no_provider", Duration::ZERO);
         let text = metrics.render();
         assert!(
             text.contains(r#"mesh_requests_total{capability="summarize",outcome="success"} 1"#),
@@ -190,9 +300,19 @@ mod tests {
 
     #[test]
     fn the_number_of_labels_is_bounded() {
-        let metrics = Metrics::default();
+        let metrics = Arc::new(Metrics::default());
         (0..2 * MAX_CAPABILITIES)
-            .for_each(|i| metrics.call_ended(Some(&format!("c{i}")), "success", Duration::ZERO));
+            .for_each(|i| metrics.of(&format!("c{i}")).call_ended(SUCCESS, Duration::ZERO));
         assert_eq!(metrics.render().matches("mesh_requests_total{").count(), MAX_CAPABILITIES + 1);
+    }
+
+    #[test]
+    fn endpoints_are_counted_by_state() {
+        let metrics = Metrics::default();
+        metrics.observe_endpoints([StateName::Open, StateName::Closed, StateName::Closed].into_iter());
+        metrics.observe_endpoints([StateName::Open, StateName::Closed].into_iter());
+        let text = metrics.render();
+        assert!(text.contains(r#"mesh_endpoints{state="closed"} 1"#), "{text}");
+        assert!(text.contains(r#"mesh_endpoints{state="half_open"} 0"#), "{text}");
     }
 }

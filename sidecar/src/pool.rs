@@ -5,148 +5,76 @@
 //! servers close it at 5 s; at their limit 5 % of calls failed. A connection whose answer was not read to its end is
 //! closed, which is also how a peer learns that the caller went away.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
-use http_body_util::Full;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls_platform_verifier::BuilderVerifierExt;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio::time::Instant;
 
+use crate::dial::{Address, Dialer};
 use crate::error::AttemptError;
+use crate::replay::{BodyFault, Replay, Replayed};
 
 /// Time without use after which a connection is not used again.
 const IDLE_LIMIT: Duration = Duration::from_secs(3);
 /// Idle connections kept for one endpoint.
 const MAX_IDLE: usize = 32;
+/// Connections to one endpoint, those in use included.
+const MAX_OPEN: usize = 256;
 
-/// How connections are made; the same for all endpoints of a sidecar.
-#[derive(Clone)]
-pub struct Connector {
-    timeout: Duration,
-    /// Made at the first `https:` endpoint: reading the system's certificates takes time and memory.
-    tls: Arc<OnceLock<TlsConnector>>,
-}
-
-/// Where an endpoint is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    host: String,
-    port: u16,
-    is_tls: bool,
-    /// Value of the `Host` header.
-    pub authority: String,
-    /// Path and query of its MCP endpoint.
-    pub path: String,
+/// The body of a request to an endpoint.
+#[derive(Debug)]
+pub enum Payload {
+    /// What is there already; none once it was given.
+    Whole(Option<Bytes>),
+    /// What comes from a caller.
+    Streamed(Replayed),
 }
 
 /// The connections to one endpoint.
 pub struct Pool {
     address: Address,
-    connector: Connector,
+    dialer: Dialer,
     idle: Mutex<Vec<Idle>>,
+    open: Arc<AtomicUsize>,
 }
 
 struct Idle {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Payload>,
     since: Instant,
 }
 
-/// An answer, and the connection it arrives on.
-pub struct Exchange {
-    /// The answer.
-    pub response: Response<Incoming>,
-    connection: Connection,
+/// Counts a connection for as long as it is open.
+struct Open(Arc<AtomicUsize>);
+
+/// The body of an answer. Its connection is kept for another request once the body was read to its end, and closed when
+/// it is dropped before.
+pub struct Content {
+    body: Incoming,
+    lease: Option<Lease>,
 }
 
-/// A connection that waits to be given back.
-pub struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+struct Lease {
+    sender: SendRequest<Payload>,
     pool: Arc<Pool>,
-}
-
-// === impl Connector ===
-
-impl Connector {
-    /// Gives each TCP and each TLS handshake `timeout`.
-    pub fn new(timeout: Duration) -> Self {
-        Self { timeout, tls: Arc::default() }
-    }
-
-    /// The TLS side, which trusts what the system trusts.
-    fn tls(&self) -> Result<&TlsConnector, AttemptError> {
-        if let Some(tls) = self.tls.get() {
-            return Ok(tls);
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = builder
-            .and_then(BuilderVerifierExt::with_platform_verifier)
-            .map_err(|fault| AttemptError::Connect(std::io::Error::other(fault)))?;
-        Ok(self.tls.get_or_init(|| TlsConnector::from(Arc::new(config.with_no_client_auth()))))
-    }
-}
-
-// === impl Address ===
-
-impl Address {
-    /// Takes an `http:` or `https:` URL apart.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(endpoint: &str) -> Result<Self, String> {
-        let uri: Uri = endpoint.parse().map_err(|fault| format!("{endpoint:?} is not a URL: {fault}"))?;
-        let (is_tls, default_port) = match uri.scheme_str() {
-            Some("http") => (false, 80),
-            Some("https") => (true, 443),
-            other => {
-                return Err(format!(
-                    "{} cannot be called over HTTP",
-                    other.unwrap_or("a URL without a scheme")
-                ));
-            }
-        };
-        let authority = uri.authority().ok_or_else(|| format!("{endpoint:?} names no host"))?;
-        if authority.as_str().contains('@') {
-            return Err("an endpoint must not carry user info".to_owned());
-        }
-        Ok(Self {
-            host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(default_port),
-            is_tls,
-            authority: authority.as_str().to_owned(),
-            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-        })
-    }
-
-    /// Opens a TCP connection, which shows that somebody listens.
-    ///
-    /// # Errors
-    /// When nobody does, or not within `limit`.
-    pub async fn connect(&self, limit: Duration) -> Result<TcpStream, AttemptError> {
-        let connecting = TcpStream::connect((self.host.as_str(), self.port));
-        let stream = timeout(limit, connecting).await.map_err(|_| AttemptError::ConnectTimeout(limit))?;
-        let stream = stream.map_err(AttemptError::Connect)?;
-        stream.set_nodelay(true).map_err(AttemptError::Connect)?;
-        Ok(stream)
-    }
+    /// The body of the request, when it may still be on its way.
+    request: Option<Replay>,
 }
 
 // === impl Pool ===
 
 impl Pool {
     /// The pool of the endpoint at `address`.
-    pub fn new(address: Address, connector: Connector) -> Arc<Self> {
-        Arc::new(Self { address, connector, idle: Mutex::default() })
+    pub fn new(address: Address, dialer: Dialer) -> Arc<Self> {
+        Arc::new(Self { address, dialer, idle: Mutex::default(), open: Arc::default() })
     }
 
     /// The endpoint's address.
@@ -154,16 +82,32 @@ impl Pool {
         &self.address
     }
 
+    /// Why the endpoint will never be called, if that is certain.
+    pub fn refusal(&self) -> Option<AttemptError> {
+        self.dialer.refusal(&self.address)
+    }
+
+    /// Finds out whether somebody listens.
+    ///
+    /// # Errors
+    /// When nobody does.
+    pub async fn reach(&self) -> Result<(), AttemptError> {
+        self.dialer.reach(&self.address).await.map(drop)
+    }
+
     /// Sends a request and waits for the head of the answer.
     ///
     /// # Errors
     /// [`AttemptError`], which says whether the request left.
-    pub async fn send(self: &Arc<Self>, mut request: Request<Full<Bytes>>) -> Result<Exchange, AttemptError> {
+    pub async fn send(
+        self: &Arc<Self>,
+        mut request: Request<Payload>,
+    ) -> Result<Response<Content>, AttemptError> {
         // A kept connection may have been closed by the peer in the meantime. A request that did not leave on it is
         // sent on the next one; the last is a new connection.
         while let Some(sender) = self.take_idle() {
             match self.exchange(sender, request).await {
-                Ok(exchange) => return Ok(exchange),
+                Ok(response) => return Ok(response),
                 Err((fault, None)) => return Err(AttemptError::Broken(fault)),
                 Err((_, Some(unsent))) => request = unsent,
             }
@@ -175,18 +119,28 @@ impl Pool {
         })
     }
 
+    /// Closes connections that were not used for a while. Without it they would stay until the next request.
+    pub fn sweep(&self) {
+        self.idle().retain(Idle::is_fresh);
+    }
+
     /// The request comes back when it did not leave.
     async fn exchange(
         self: &Arc<Self>,
-        mut sender: SendRequest<Full<Bytes>>,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Exchange, (hyper::Error, Option<Request<Full<Bytes>>>)> {
+        mut sender: SendRequest<Payload>,
+        request: Request<Payload>,
+    ) -> Result<Response<Content>, (hyper::Error, Option<Request<Payload>>)> {
         if let Err(fault) = sender.ready().await {
             return Err((fault, Some(request)));
         }
+        let streamed = match request.body() {
+            Payload::Whole(_) => None,
+            Payload::Streamed(body) => Some(body.replay()),
+        };
         match sender.try_send_request(request).await {
             Ok(response) => {
-                Ok(Exchange { response, connection: Connection { sender, pool: Arc::clone(self) } })
+                let lease = Some(Lease { sender, pool: Arc::clone(self), request: streamed });
+                Ok(response.map(|body| Content { body, lease }))
             }
             Err(mut fault) => {
                 let unsent = fault.take_message();
@@ -195,53 +149,137 @@ impl Pool {
         }
     }
 
-    fn take_idle(&self) -> Option<SendRequest<Full<Bytes>>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|one| one.since.elapsed() < IDLE_LIMIT && !one.sender.is_closed());
-        idle.pop().map(|one| one.sender)
-    }
-
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, AttemptError> {
-        let limit = self.connector.timeout;
-        let stream = self.address.connect(limit).await?;
-        if !self.address.is_tls {
-            return handshake(stream).await;
+    fn take_idle(&self) -> Option<SendRequest<Payload>> {
+        let mut idle = self.idle();
+        while let Some(one) = idle.pop() {
+            if one.is_fresh() {
+                return Some(one.sender);
+            }
         }
-        let name = ServerName::try_from(self.address.host.clone()).map_err(std::io::Error::other);
-        let secured = self.connector.tls()?.connect(name.map_err(AttemptError::Connect)?, stream);
-        let stream = timeout(limit, secured).await.map_err(|_| AttemptError::ConnectTimeout(limit))?;
-        handshake(stream.map_err(AttemptError::Connect)?).await
+        None
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Payload>, AttemptError> {
+        let open = Open::count(&self.open)?;
+        let stream = self.dialer.open(&self.address).await?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(AttemptError::Unsent)?;
+        // Ends when the sender and the answer's body are dropped; its errors reach them.
+        tokio::spawn(async move {
+            let _open = open;
+            connection.await.ok()
+        });
+        Ok(sender)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn handshake<Io>(io: Io) -> Result<SendRequest<Full<Bytes>>, AttemptError>
-where
-    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(AttemptError::Unsent)?;
-    // Ends when the sender and the answer's body are dropped; its errors reach them.
-    tokio::spawn(async move { connection.await.ok() });
-    Ok(sender)
-}
+// === impl Open ===
 
-// === impl Exchange ===
-
-impl Exchange {
-    /// The answer's parts and body, and the connection to give back once the body was read to its end.
-    pub fn into_parts(self) -> (http::response::Parts, Incoming, Connection) {
-        let (head, body) = self.response.into_parts();
-        (head, body, self.connection)
+impl Open {
+    fn count(open: &Arc<AtomicUsize>) -> Result<Self, AttemptError> {
+        let this = Self(Arc::clone(open));
+        let before = open.fetch_add(1, Ordering::Relaxed);
+        if before < MAX_OPEN { Ok(this) } else { Err(AttemptError::Crowded(MAX_OPEN)) }
     }
 }
 
-// === impl Connection ===
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
-impl Connection {
-    /// Keeps the connection for another request. Only for one whose answer was read to its end.
-    pub fn give_back(self) {
-        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+// === impl Idle ===
+
+impl Idle {
+    fn is_fresh(&self) -> bool {
+        self.since.elapsed() < IDLE_LIMIT && !self.sender.is_closed()
+    }
+}
+
+// === impl Content ===
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &frame {
+            Some(Ok(_)) if !self.body.is_end_stream() => {}
+            Some(Err(_)) => self.lease = None,
+            Some(Ok(_)) | None => self.lease.take().into_iter().for_each(Lease::give_back),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        // An answer without a body has been read to its end without being asked for a piece.
+        if self.body.is_end_stream() {
+            self.lease.take().into_iter().for_each(Lease::give_back);
+        }
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    fn give_back(self) {
+        // A peer may answer before it has read everything. Such a connection is not ready for another request.
+        if self.request.is_some_and(|request| !request.has_ended()) {
+            return;
+        }
+        let mut idle = self.pool.idle();
         if idle.len() < MAX_IDLE {
             idle.push(Idle { sender: self.sender, since: Instant::now() });
+        }
+    }
+}
+
+// === impl Payload ===
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Streamed(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Streamed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Streamed(body) => body.size_hint(),
         }
     }
 }
@@ -254,22 +292,8 @@ impl std::fmt::Debug for Pool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_are_taken_apart() {
-        let address = Address::parse("http://[::1]:8001/mcp?x=1").unwrap();
-        assert_eq!((address.host.as_str(), address.port, address.is_tls), ("::1", 8001, false));
-        assert_eq!((address.authority.as_str(), address.path.as_str()), ("[::1]:8001", "/mcp?x=1"));
-        assert_eq!(Address::parse("https://agents.example.org").unwrap().port, 443);
-    }
-
-    #[test]
-    fn what_cannot_be_called_is_refused_in_words() {
-        for endpoint in ["stdio://agent", "http://u:p@h/", "/mcp", "http://"] {
-            assert!(Address::parse(endpoint).is_err(), "{endpoint}");
-        }
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Content").finish_non_exhaustive()
     }
 }

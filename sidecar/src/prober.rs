@@ -1,4 +1,5 @@
-//! Timer: probes endpoints whose breakers have been open for long enough, out of band, before a call is risked.
+//! Timer: probes endpoints whose breakers have been open for long enough, out of band, before a call is risked, and closes
+//! connections that nobody uses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +12,20 @@ use crate::endpoint::Endpoints;
 /// How often breakers are looked at. Well below the shortest time open, 1 s.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Probes until `stop`; each probe takes at most `limit`.
-pub async fn run(endpoints: Arc<Endpoints>, limit: Duration, stop: CancellationToken) {
+/// Probes until `stop`.
+pub async fn run(endpoints: Arc<Endpoints>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => tick(&endpoints, limit).await,
+            _ = ticks.tick() => tick(&endpoints).await,
             () = stop.cancelled() => return,
         }
     }
 }
 
-async fn tick(endpoints: &Endpoints, limit: Duration) {
+async fn tick(endpoints: &Endpoints) {
     let known = endpoints.all();
-    join_all(known.iter().map(|endpoint| endpoint.probe_if_due(limit))).await;
+    known.iter().for_each(|endpoint| endpoint.pool.sweep());
+    join_all(known.iter().map(|endpoint| endpoint.probe_if_due())).await;
 }

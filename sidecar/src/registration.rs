@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::chain;
+use crate::gate::SharedGate;
 use crate::metrics::Metrics;
 
 /// First and longest pause between attempts while the registry is away.
@@ -56,7 +57,18 @@ pub struct Registrar {
     /// Version of the registration that the registry has; none when it has none.
     registered: Option<u64>,
     backoff: Backoff,
+    gate: Arc<SharedGate>,
     metrics: Arc<Metrics>,
+}
+
+/// The registry, and whom to tell that it answers.
+pub struct Reporting {
+    /// Asks it.
+    pub client: Client,
+    /// Opens when it answers.
+    pub gate: Arc<SharedGate>,
+    /// What counts heartbeats.
+    pub metrics: Arc<Metrics>,
 }
 
 // === impl Registrar ===
@@ -64,15 +76,15 @@ pub struct Registrar {
 impl Registrar {
     /// Will register `registration` once the agent is up.
     pub fn new(
-        client: Client,
+        registry: Reporting,
         registration: Registration,
         is_up: watch::Receiver<bool>,
         stage: watch::Sender<Stage>,
-        metrics: Arc<Metrics>,
     ) -> Self {
         stage.send_replace(Stage::AwaitingAgent);
         let backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        Self { client, registration, is_up, stage, registered: None, backoff, metrics }
+        let Reporting { client, gate, metrics } = registry;
+        Self { client, registration, is_up, stage, registered: None, backoff, gate, metrics }
     }
 
     /// Registers and heartbeats until `stop`, then takes the agent out.
@@ -149,6 +161,7 @@ impl Registrar {
         self.metrics.heartbeat_sent(answer.is_ok());
         let answer = answer?;
         self.backoff.reset();
+        self.gate.succeeded();
         if self.registered != Some(answer.resource_version) {
             // Somebody else registered our id, or the registry restored an older document: ours must stand.
             self.register().await?;

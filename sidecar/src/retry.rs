@@ -31,6 +31,8 @@ pub enum Reached {
     Refusal,
     /// The call was sent and may have been executed.
     Peer,
+    /// The peer answered, and would answer likewise another time.
+    Answered,
 }
 
 /// Whether there is another attempt.
@@ -45,8 +47,12 @@ pub enum Decision {
 /// Why there is no other attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
+    /// It was answered.
+    Answered,
     /// The call may have been executed, and executing it twice is not known to be safe.
     Unsafe,
+    /// Its body is too large to be kept, or the caller has read a part of the answer.
+    Body,
     /// All attempts are used up.
     Attempts,
     /// The budget is empty.
@@ -62,8 +68,12 @@ pub struct Policy {
     pub max_retries: u32,
     /// Whether executing the call twice is as good as once.
     pub safe: bool,
+    /// Whether another provider can be given the same: its body is kept, and the caller has read nothing of an answer.
+    pub can_repeat: bool,
     /// Whether there is another provider that this call has not tried.
     pub has_alternative: bool,
+    /// How long the provider asked to be left alone.
+    pub asked_pause: Option<Duration>,
     /// When the call must be over.
     pub deadline: Instant,
 }
@@ -82,6 +92,8 @@ impl Decision {
     pub const fn as_words(self) -> &'static str {
         match self {
             Self::Retry(_) => "tried again",
+            Self::Stop(Denied::Answered) => "given up: this is an answer",
+            Self::Stop(Denied::Body) => "given up: it cannot be sent again as it was",
             Self::Stop(Denied::Unsafe) => {
                 "given up: it may have been executed, and is not marked as safe to repeat"
             }
@@ -98,7 +110,9 @@ impl Denied {
     /// The word for metrics and answers.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Answered => "answered",
             Self::Unsafe => "unsafe",
+            Self::Body => "body",
             Self::Attempts => "attempts",
             Self::Budget => "budget",
             Self::Deadline => "deadline",
@@ -118,8 +132,14 @@ impl Policy {
         now: Instant,
         rng: &mut impl Rng,
     ) -> Decision {
+        if reached == Reached::Answered {
+            return Decision::Stop(Denied::Answered);
+        }
         if reached == Reached::Peer && !self.safe {
             return Decision::Stop(Denied::Unsafe);
+        }
+        if !self.can_repeat {
+            return Decision::Stop(Denied::Body);
         }
         if attempt > self.max_retries {
             return Decision::Stop(Denied::Attempts);
@@ -134,13 +154,15 @@ impl Policy {
         Decision::Retry(pause)
     }
 
-    /// Full jitter, so that a peer is not hit again at once; nothing where another one takes over what never left.
+    /// Full jitter, so that a peer is not hit again at once; nothing where another one takes over what never left. The only
+    /// provider is left alone for as long as it asks.
     fn pause(&self, attempt: u32, reached: Reached, rng: &mut impl Rng) -> Duration {
         if reached == Reached::Nobody && self.has_alternative {
             return Duration::ZERO;
         }
+        let asked = self.asked_pause.filter(|_| !self.has_alternative).unwrap_or_default();
         let longest = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(8)).min(LONGEST_PAUSE);
-        longest.mul_f64(rng.random_range(0.0..1.0))
+        asked + longest.mul_f64(rng.random_range(0.0..1.0))
     }
 }
 
@@ -186,8 +208,14 @@ mod tests {
 
     fn decide(safe: bool, attempt: u32, reached: Reached, budget: &mut Budget) -> Decision {
         let now = Instant::now();
-        let policy =
-            Policy { max_retries: 2, safe, has_alternative: true, deadline: now + Duration::from_secs(1) };
+        let policy = Policy {
+            max_retries: 2,
+            safe,
+            can_repeat: true,
+            has_alternative: true,
+            asked_pause: None,
+            deadline: now + Duration::from_secs(1),
+        };
         policy.decide(attempt, reached, budget, now, &mut SmallRng::seed_from_u64(1))
     }
 
@@ -207,7 +235,14 @@ mod tests {
     fn attempts_and_time_are_limited() {
         assert_eq!(decide(true, 3, Reached::Nobody, &mut full()), Decision::Stop(Denied::Attempts));
         let now = Instant::now();
-        let late = Policy { max_retries: 2, safe: true, has_alternative: true, deadline: now };
+        let late = Policy {
+            max_retries: 2,
+            safe: true,
+            can_repeat: true,
+            has_alternative: true,
+            asked_pause: None,
+            deadline: now,
+        };
         let decision = late.decide(1, Reached::Peer, &mut full(), now, &mut SmallRng::seed_from_u64(1));
         assert_eq!(decision, Decision::Stop(Denied::Deadline));
     }
@@ -218,7 +253,9 @@ mod tests {
         let alone = Policy {
             max_retries: 2,
             safe: true,
+            can_repeat: true,
             has_alternative: false,
+            asked_pause: None,
             deadline: now + Duration::from_secs(1),
         };
         let decision = alone.decide(1, Reached::Nobody, &mut full(), now, &mut SmallRng::seed_from_u64(1));

@@ -13,28 +13,25 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
-use crate::api::state::State;
 use crate::config::Config;
-use crate::discovery::Discovery;
+use crate::copy::Copy;
+use crate::dial::HostNetwork;
 use crate::endpoint::Endpoints;
+use crate::keeper::Keeper;
 use crate::manifest::Manifest;
-use crate::metrics::Metrics;
-use crate::outbound::{Limits, Outbound};
-use crate::pool::Connector;
-use crate::registration::{Registrar, Stage};
-use crate::routing::Routing;
+use crate::registration::{Registrar, Reporting, Stage};
+use crate::rooms::Rooms;
 use crate::{health, prober};
 
 /// A sidecar that is bound and not running yet.
 pub struct Server {
     listener: Listener,
     api: Api,
-    client: Client,
+    registry: Reporting,
     endpoints: Arc<Endpoints>,
+    keeper: Keeper,
     manifest: Option<Manifest>,
     stage: watch::Sender<Stage>,
-    metrics: Arc<Metrics>,
-    connect_timeout: Duration,
     drain_timeout: Duration,
 }
 
@@ -65,40 +62,26 @@ impl Server {
         let listener =
             Listener::bind(address).await.map_err(|source| StartError::Bind { address, source })?;
         let client = Client::new(&config.registries, config.registry_timeout)?;
-        let metrics = Arc::new(Metrics::default());
-        let endpoints =
-            Arc::new(Endpoints::new(Connector::new(config.connect_timeout), Arc::clone(&metrics)));
-        let discovery = Arc::new(Discovery::new(
+        let rooms = Rooms::new(
+            config,
+            manifest.as_ref(),
             client.clone(),
-            Arc::clone(&endpoints),
-            config.ages,
-            Arc::clone(&metrics),
-        ));
-        let own_id = manifest.as_ref().map(|manifest| manifest.registration.id.clone());
-        let routing = Arc::new(Routing::new(Arc::clone(&discovery), own_id));
-        let limits = Limits { max_retries: config.max_retries, max_in_flight: config.max_in_flight };
-        let namespace =
-            manifest.as_ref().map_or(&config.namespace, |manifest| &manifest.registration.namespace);
+            Arc::new(HostNetwork),
+            listener.local_addr(),
+        );
         let (stage, stage_seen) = watch::channel(Stage::NoAgent);
-        let state = State {
-            outbound: Outbound::new(Arc::clone(&routing), limits, Arc::clone(&metrics)),
-            routing,
-            discovery,
-            metrics: Arc::clone(&metrics),
-            stage: stage_seen,
-            namespace: namespace.clone(),
-            timeout: config.call_timeout,
-            timeouts: manifest.as_ref().map(|manifest| manifest.timeouts.clone()).unwrap_or_default(),
-        };
+        let api = Api::new(Arc::new(rooms.state(config, manifest.as_ref(), stage_seen)));
+        let copy = config.discovery_file.as_ref().map(Copy::at);
+        copy.iter().for_each(|copy| copy.load(&rooms.discovery));
+        let keeper = Keeper::new(rooms.discovery, rooms.targets, config.mode, copy);
         Ok(Self {
             listener,
-            api: Api::new(Arc::new(state)),
-            client,
-            endpoints,
+            api,
+            registry: Reporting { client, gate: rooms.gate, metrics: rooms.metrics },
+            endpoints: rooms.endpoints,
+            keeper,
             manifest,
             stage,
-            metrics,
-            connect_timeout: config.connect_timeout,
             drain_timeout: config.drain_timeout,
         })
     }
@@ -111,12 +94,12 @@ impl Server {
     /// Serves until `stop`; then takes the agent out of the registry, lets calls in flight end, and returns.
     pub async fn run(self, stop: CancellationToken) {
         let beside = CancellationToken::new();
-        let prober = tokio::spawn(prober::run(self.endpoints, self.connect_timeout, beside.clone()));
+        let prober = tokio::spawn(prober::run(self.endpoints, beside.clone()));
+        let keeper = tokio::spawn(self.keeper.run(beside.clone()));
         let agent = self.manifest.map(|manifest| {
             let (is_up, up_seen) = watch::channel(false);
             let probing = tokio::spawn(health::run(manifest.probe, is_up, beside.clone()));
-            let registrar =
-                Registrar::new(self.client, manifest.registration, up_seen, self.stage, self.metrics);
+            let registrar = Registrar::new(self.registry, manifest.registration, up_seen, self.stage);
             (probing, tokio::spawn(registrar.run(stop.clone())))
         });
         // Outbound calls go on while the agent is taken out: it may need them to finish its work.
@@ -133,6 +116,7 @@ impl Server {
         tokio::join!(serving, drained);
         beside.cancel();
         join(prober).await;
+        join(keeper).await;
     }
 }
 

@@ -6,28 +6,27 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use http::header::RETRY_AFTER;
+use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderValue, Method, Request, StatusCode};
 use mesh_api::agent::{Registered, Registration, Unregistered};
-use mesh_api::error::{Code, ErrorBody};
+use mesh_api::error::Code;
 use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
 use mesh_api::page::CapabilityPage;
-use mesh_api::query::CapabilityQuery;
+use mesh_api::query::{CapabilityQuery, Watch};
 use mesh_api::route;
 use rand::RngExt as _;
-use reqwest::{RequestBuilder, Url};
-use serde::de::DeserializeOwned;
+use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::changes::Changes;
 use crate::error::ClientError;
+use crate::exchange::{self, Answer, Registry};
 use crate::rota::Rota;
+use crate::transport::{HttpTransport, Transport};
 
-/// Time for connecting to a registry.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time without an answer after which a question is put to another registry as well: a hundred times what one takes that
 /// is well.
 const SLOW: Duration = Duration::from_millis(300);
-/// Idle connections are dropped before the 5 s after which common servers close them.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a request does at a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +42,21 @@ enum Purpose {
 /// Each client has one of them for its home, drawn at random, so that many clients spread over all. The home is asked, and
 /// the next one when it is out; a question is also put to the next one when the home takes long. Whoever answered in place
 /// of the home is asked for a while.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
-    registries: Arc<[Url]>,
+    transport: Arc<dyn Transport>,
+    registries: Arc<[Registry]>,
     rota: Arc<Rota>,
+    timeout: Duration,
+}
+
+/// What was found, and the tag by which it can be asked for again.
+#[derive(Debug)]
+pub struct Finding {
+    /// What was found.
+    pub page: CapabilityPage,
+    /// Its entity tag.
+    pub tag: Option<String>,
 }
 
 impl Client {
@@ -56,20 +65,23 @@ impl Client {
     /// # Errors
     /// When an address is no HTTP address, or the HTTP client cannot be set up.
     pub fn new(addresses: &[String], timeout: Duration) -> Result<Self, ClientError> {
-        // Already installed is as good.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let registries = addresses.iter().map(|address| base(address)).collect::<Result<Arc<[_]>, _>>()?;
+        let transport = HttpTransport::new().map_err(ClientError::Setup)?;
+        Self::over(Arc::new(transport), addresses, timeout)
+    }
+
+    /// The same over another transport than the network of this host.
+    ///
+    /// # Errors
+    /// When an address is no HTTP address.
+    pub fn over(
+        transport: Arc<dyn Transport>,
+        addresses: &[String],
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let registries =
+            addresses.iter().map(|address| Registry::at(address)).collect::<Result<Arc<[_]>, _>>()?;
         let home = rand::rng().random_range(0..registries.len().max(1));
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(timeout)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("mesh-client/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(ClientError::Setup)?;
-        Ok(Self { http, registries, rota: Arc::new(Rota::of(home)) })
+        Ok(Self { transport, registries, rota: Arc::new(Rota::of(home)), timeout })
     }
 
     /// Registers an agent, or replaces its registration. Durable once it returns.
@@ -77,7 +89,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn register(&self, registration: &Registration) -> Result<Registered, ClientError> {
-        self.json(Purpose::Other, |http, base| http.post(at(base, route::AGENTS)).json(registration)).await
+        self.send(Purpose::Other, Method::POST, route::AGENTS, body(registration)).await?.json()
     }
 
     /// Says that an agent is alive.
@@ -87,10 +99,8 @@ impl Client {
     pub async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, ClientError> {
         let mut turns = 1..=self.registries.len();
         loop {
-            let sent =
-                self.send(Purpose::Other, |http, base| http.post(at(base, route::HEARTBEAT)).json(heartbeat));
-            let answer = sent.await?;
-            let heard = read::<HeartbeatAnswer>(&answer)?;
+            let answer = self.send(Purpose::Other, Method::POST, route::HEARTBEAT, body(heartbeat)).await?;
+            let heard: HeartbeatAnswer = answer.json()?;
             if !heard.degraded || turns.next().is_none_or(|turn| turn == self.registries.len()) {
                 return Ok(heard);
             }
@@ -105,19 +115,55 @@ impl Client {
     /// [`ClientError`].
     pub async fn deregister(&self, id: &str) -> Result<(), ClientError> {
         let path = format!("{}/{id}", route::AGENTS);
-        match self.json::<Unregistered>(Purpose::Other, |http, base| http.delete(at(base, &path))).await {
+        let answer = self.send(Purpose::Other, Method::DELETE, &path, Vec::new()).await;
+        match answer.and_then(|answer| answer.json::<Unregistered>()) {
             Err(fault) if fault.code() == Some(Code::AgentNotFound) => Ok(()),
             outcome => outcome.map(drop),
         }
     }
 
-    /// Finds capabilities and who offers them.
+    /// Finds capabilities and who offers them; `None` when the answer is still the one that `held` is the tag of.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn find(&self, query: &CapabilityQuery) -> Result<CapabilityPage, ClientError> {
+    pub async fn find(
+        &self,
+        query: &CapabilityQuery,
+        held: Option<&str>,
+    ) -> Result<Option<Finding>, ClientError> {
         let target = format!("{}?{query}", route::CAPABILITIES);
-        self.json(Purpose::Read, |http, base| http.get(at(base, &target))).await
+        let held = held.and_then(|tag| HeaderValue::from_str(tag).ok());
+        let answer = self
+            .send_with(Purpose::Read, &target, |registry| {
+                let mut request = registry.request(Method::GET, &target, Bytes::new())?;
+                request.headers_mut().extend(held.clone().map(|tag| (IF_NONE_MATCH, tag)));
+                Ok(request)
+            })
+            .await?;
+        if answer.status == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let tag = answer.headers.get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok(Some(Finding { page: answer.json()?, tag }))
+    }
+
+    /// Watches what [`Self::find`] would find, from the change `since` on; see [`Changes`].
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn watch(&self, query: &CapabilityQuery, since: Option<u64>) -> Result<Changes, ClientError> {
+        let query = CapabilityQuery { watch: Some(Watch { resource_version: since }), ..query.clone() };
+        let target = format!("{}?{query}", route::CAPABILITIES);
+        let mut last = None;
+        for turn in self.rota.turns(self.registries.len(), Instant::now()) {
+            let Some(registry) = self.registries.get(turn) else { continue };
+            let request = registry.request(Method::GET, &target, Bytes::new())?;
+            match exchange::open(self.transport.as_ref(), request, registry, self.timeout).await {
+                Err(fault) if fault.is_outage() => last = Some(fault),
+                outcome => return outcome.map(|body| Changes::of(body, registry)),
+            }
+        }
+        Err(last.unwrap_or_else(|| ClientError::Address(String::new())))
     }
 
     /// The registry's answer to a GET of `target`, a path with a query, byte for byte.
@@ -126,23 +172,34 @@ impl Client {
     /// [`ClientError`].
     pub async fn get(&self, target: &str) -> Result<Bytes, ClientError> {
         let purpose = if target.contains("min_resource_version") { Purpose::Other } else { Purpose::Read };
-        self.send(purpose, |http, base| http.get(at(base, target))).await.map(|answer| answer.body)
+        self.send(purpose, Method::GET, target, Vec::new()).await.map(|answer| answer.body)
     }
 
-    async fn json<T: DeserializeOwned>(
+    async fn send(
         &self,
         purpose: Purpose,
-        request: impl Fn(&reqwest::Client, &Url) -> RequestBuilder,
-    ) -> Result<T, ClientError> {
-        read(&self.send(purpose, request).await?)
+        method: Method,
+        target: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer, ClientError> {
+        let body = Bytes::from(body);
+        self.send_with(purpose, target, |registry| {
+            let mut request = registry.request(method.clone(), target, body.clone())?;
+            if !body.is_empty() {
+                request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            }
+            Ok(request)
+        })
+        .await
     }
 
     /// Sends the request to the registry whose turn it is, and to the next one when that is out. A question is put to
     /// one more after a while without an answer, and the first answer counts.
-    async fn send(
+    async fn send_with(
         &self,
         purpose: Purpose,
-        request: impl Fn(&reqwest::Client, &Url) -> RequestBuilder,
+        target: &str,
+        request: impl Fn(&Registry) -> Result<Request<Bytes>, ClientError>,
     ) -> Result<Answer, ClientError> {
         let mut turns = self.rota.turns(self.registries.len(), Instant::now());
         let (mut asked, mut last) = (FuturesUnordered::new(), None);
@@ -151,7 +208,8 @@ impl Client {
             if let Some((index, registry)) =
                 turns.next().and_then(|turn| Some((turn, self.registries.get(turn)?)))
             {
-                let answer = exchange(request(&self.http, registry), registry);
+                let request = request(registry)?;
+                let answer = exchange::send(self.transport.as_ref(), request, registry, self.timeout);
                 asked.push(async move { (index, answer.await) });
             }
             let slow = async {
@@ -171,68 +229,31 @@ impl Client {
                 Some((_, Err(fault))) if fault.is_outage() => last = Some(fault),
                 Some((index, outcome)) => {
                     self.rota.answered(index, Instant::now());
-                    return outcome.map(|answer| Answer { index, ..answer });
+                    return outcome.map(|answer| answer.of(index));
                 }
-                None => return Err(last.unwrap_or_else(|| ClientError::Address(String::new()))),
+                None => return Err(last.unwrap_or_else(|| ClientError::Address(target.to_owned()))),
             }
         }
     }
 }
 
-/// A successful answer.
-struct Answer {
-    /// Whose it is: its number.
-    index: usize,
-    registry: String,
-    status: http::StatusCode,
-    body: Bytes,
+/// A document as a body. Ours consist of strings, numbers and JSON, so writing them has no way to fail.
+fn body(document: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(document).unwrap_or_default()
 }
 
-async fn exchange(request: RequestBuilder, registry: &Url) -> Result<Answer, ClientError> {
-    let registry = registry.as_str().trim_end_matches('/').to_owned();
-    let unreachable = |source| ClientError::Unreachable { registry: registry.clone(), source };
-    let response = request.send().await.map_err(unreachable)?;
-    let status = response.status();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = response.bytes().await.map_err(unreachable)?;
-    if status.is_success() {
-        return Ok(Answer { index: 0, registry, status, body });
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("registries", &self.registries).finish_non_exhaustive()
     }
-    match serde_json::from_slice::<ErrorBody>(&body) {
-        Ok(body) => Err(ClientError::Refused {
-            registry,
-            status,
-            body: Box::new(body),
-            retry_after: retry_after.map(Duration::from_secs),
-        }),
-        Err(source) => Err(ClientError::Garbled { registry, status, source }),
-    }
-}
-
-fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, ClientError> {
-    serde_json::from_slice(&answer.body).map_err(|source| ClientError::Garbled {
-        registry: answer.registry.clone(),
-        status: answer.status,
-        source,
-    })
-}
-
-fn base(address: &str) -> Result<Url, ClientError> {
-    let url = Url::parse(address).map_err(|_| ClientError::Address(address.to_owned()))?;
-    let usable = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
-    if usable { Ok(url) } else { Err(ClientError::Address(address.to_owned())) }
-}
-
-/// The URL of `target` below `base`, which may have a path of its own.
-fn at(base: &Url, target: &str) -> String {
-    format!("{}{target}", base.as_str().trim_end_matches('/'))
 }
 
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 
-    use http::{Request, Response};
+    use http::Response;
+    use http::header::RETRY_AFTER;
     use http_body_util::Full;
     use hyper::body::Incoming;
     use mesh_daemon::listen::Listener;
@@ -337,7 +358,7 @@ mod tests {
     #[test]
     fn an_address_that_is_none_is_refused() {
         for address in ["", "registry:8000", "ftp://x", "http://x?y=1"] {
-            assert!(Client::new(&[address.to_owned()], CONNECT_TIMEOUT).is_err(), "{address}");
+            assert!(Client::new(&[address.to_owned()], SLOW).is_err(), "{address}");
         }
     }
 }

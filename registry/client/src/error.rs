@@ -5,6 +5,9 @@ use std::time::Duration;
 use http::StatusCode;
 use mesh_api::error::{Code, ErrorBody};
 
+/// What a transport says of its failures.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a request to the registry failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -15,7 +18,7 @@ pub enum ClientError {
         registry: String,
         /// What happened.
         #[source]
-        source: reqwest::Error,
+        source: BoxError,
     },
     /// No answer came within the time that the caller was willing to wait.
     #[error("the registry did not answer within {} ms", .0.as_millis())]
@@ -45,7 +48,7 @@ pub enum ClientError {
     },
     /// The HTTP client cannot be set up.
     #[error("the registry client cannot be set up")]
-    Setup(#[source] reqwest::Error),
+    Setup(#[source] BoxError),
     /// An address is not one of a registry.
     #[error("{0:?} is not the address of a registry: write http://host:8000")]
     Address(String),

@@ -7,5 +7,11 @@ pub mod client;
 
 mod rota;
 
+pub mod changes;
+
+pub mod exchange;
+
+pub mod transport;
+
 pub mod backoff;
 pub mod error;

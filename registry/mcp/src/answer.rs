@@ -33,22 +33,28 @@ impl AnswerReader {
         }
     }
 
-    /// Takes the next piece; returns the answer as soon as it is there.
+    /// Takes the next piece; returns the answer as soon as it is there. What else the server says on the way, such as how
+    /// far it is, goes to `note`, byte for byte.
     ///
     /// # Errors
     /// When what came is no JSON-RPC.
-    pub fn take(&mut self, piece: &[u8]) -> Result<Option<ServerMessage>, AnswerError> {
+    pub fn take(
+        &mut self,
+        piece: &[u8],
+        mut note: impl FnMut(Vec<u8>),
+    ) -> Result<Option<ServerMessage>, AnswerError> {
         match self {
             Self::Json(body) => {
                 body.extend_from_slice(piece);
                 Ok(None)
             }
             Self::Events(events) => {
-                for data in events.take(piece)?.iter().filter(|data| !data.is_empty()) {
-                    let message = ServerMessage::read(data)?;
+                for data in events.take(piece)?.into_iter().filter(|data| !data.is_empty()) {
+                    let message = ServerMessage::read(&data)?;
                     if message.is_answer() {
                         return Ok(Some(message));
                     }
+                    note(data);
                 }
                 Ok(None)
             }
@@ -82,7 +88,8 @@ mod tests {
     fn a_json_answer_is_read_at_its_end() {
         let mut json = reader("application/json; charset=utf-8").unwrap();
         assert!(
-            json.take(br#"{"id":1,"#).unwrap().is_none() && json.take(br#""result":{}}"#).unwrap().is_none()
+            json.take(br#"{"id":1,"#, drop).unwrap().is_none()
+                && json.take(br#""result":{}}"#, drop).unwrap().is_none()
         );
         assert!(matches!(json.finish().unwrap(), Some(ServerMessage::Result(_))));
     }
@@ -91,8 +98,10 @@ mod tests {
     fn progress_on_the_way_does_not_end_a_stream() {
         let mut events = reader("text/event-stream").unwrap();
         let progress = b"event: message\ndata: {\"method\":\"notifications/progress\"}\n\n: ping\n\n";
-        assert!(events.take(progress).unwrap().is_none());
-        assert!(events.take(b"data: {\"id\":1,\"result\":{}}\n\n").unwrap().is_some());
+        let mut notes = Vec::new();
+        assert!(events.take(progress, |note| notes.push(note)).unwrap().is_none());
+        assert_eq!(notes, [br#"{"method":"notifications/progress"}"#]);
+        assert!(events.take(b"data: {\"id\":1,\"result\":{}}\n\n", drop).unwrap().is_some());
     }
 
     #[test]

@@ -28,22 +28,44 @@ pub struct ClientInfo {
     pub version: &'static str,
 }
 
-/// The id of our requests. Each stands alone in its HTTP exchange, so one id serves all.
-const ID: u32 = 1;
+/// A call of a tool.
+#[derive(Debug, Clone, Copy)]
+pub struct ToolCall<'a> {
+    /// The id of the request. Older servers keep the calls of one session apart by it, so no two of those that are in
+    /// flight at one server may have the same; [`HANDSHAKE_ID`] is taken.
+    pub id: u64,
+    /// The tool.
+    pub name: &'a str,
+    /// Its arguments, which pass through as they are.
+    pub arguments: &'a RawValue,
+    /// Whether the server should tell how far it is: a server that is not asked keeps silent until the end.
+    pub wants_progress: bool,
+}
+
+/// The id of the requests that open a conversation.
+pub const HANDSHAKE_ID: u64 = 1;
 
 #[derive(Serialize)]
 struct Request<'a, P> {
     jsonrpc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<u32>,
+    id: Option<u64>,
     method: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     params: Option<P>,
 }
 
-/// The `_meta` that every request of the current revision carries.
+/// The `_meta` of a request: what every request of the current revision carries, and the wish for progress.
 #[derive(Serialize)]
 struct Meta {
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    current: Option<Introduction>,
+    #[serde(rename = "progressToken", skip_serializing_if = "Option::is_none")]
+    progress_token: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Introduction {
     #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
     version: &'static str,
     #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
@@ -57,7 +79,14 @@ struct Empty {}
 
 #[derive(Serialize)]
 struct DiscoverParams {
-    _meta: Meta,
+    _meta: Introduction,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CancelledParams {
+    request_id: u64,
+    reason: &'static str,
 }
 
 #[derive(Serialize)]
@@ -78,8 +107,8 @@ struct ToolCallParams<'a> {
 
 /// Asks a server whether it is a current one.
 pub fn discover(client: ClientInfo) -> Post {
-    let params = DiscoverParams { _meta: Meta::of(client) };
-    post(&Peer::Current, Some(ID), "server/discover", None, Some(params))
+    let params = DiscoverParams { _meta: Introduction::of(client) };
+    post(&Peer::Current, Some(HANDSHAKE_ID), "server/discover", None, Some(params))
 }
 
 /// Opens the conversation with an older server.
@@ -89,7 +118,7 @@ pub fn initialize(client: ClientInfo) -> Post {
         capabilities: Empty {},
         client_info: client,
     };
-    post(&Peer::Bare, Some(ID), "initialize", None, Some(params))
+    post(&Peer::Bare, Some(HANDSHAKE_ID), "initialize", None, Some(params))
 }
 
 /// Tells an older server that the handshake is done.
@@ -97,13 +126,23 @@ pub fn initialized(peer: &Peer) -> Post {
     post(peer, None, "notifications/initialized", None, None::<Empty>)
 }
 
-/// Calls the tool `name`. The arguments pass through as they are.
-pub fn tool(peer: &Peer, client: ClientInfo, name: &str, arguments: &RawValue) -> Post {
-    let meta = matches!(peer, Peer::Current).then(|| Meta::of(client));
-    post(peer, Some(ID), "tools/call", Some(name), Some(ToolCallParams { name, arguments, _meta: meta }))
+/// Tells an older server that nobody waits for the answer to request `id` any more. A current one knows it from the end of
+/// the connection.
+pub fn cancelled(peer: &Peer, id: u64) -> Post {
+    let params = CancelledParams { request_id: id, reason: "the caller went away" };
+    post(peer, None, "notifications/cancelled", None, Some(params))
 }
 
-impl Meta {
+/// Calls a tool.
+pub fn tool(peer: &Peer, client: ClientInfo, call: ToolCall<'_>) -> Post {
+    let ToolCall { id, name, arguments, wants_progress } = call;
+    let current = matches!(peer, Peer::Current).then(|| Introduction::of(client));
+    let meta = Meta { current, progress_token: wants_progress.then_some(id) };
+    let _meta = Some(meta).filter(|meta| meta.current.is_some() || meta.progress_token.is_some());
+    post(peer, Some(id), "tools/call", Some(name), Some(ToolCallParams { name, arguments, _meta }))
+}
+
+impl Introduction {
     fn of(client: ClientInfo) -> Self {
         Self { version: version::CURRENT, capabilities: Empty {}, client }
     }
@@ -111,7 +150,7 @@ impl Meta {
 
 fn post<P: Serialize>(
     peer: &Peer,
-    id: Option<u32>,
+    id: Option<u64>,
     method: &str,
     name: Option<&str>,
     params: Option<P>,
@@ -149,7 +188,8 @@ mod tests {
 
     fn tool_call(peer: &Peer) -> (HeaderMap, String) {
         let arguments = RawValue::from_string(r#"{"b": 1e2,  "a": []}"#.to_owned()).unwrap();
-        let post = tool(peer, US, "process_data", &arguments);
+        let call = ToolCall { id: 7, name: "process_data", arguments: &arguments, wants_progress: false };
+        let post = tool(peer, US, call);
         (post.headers, String::from_utf8(post.body.to_vec()).unwrap())
     }
 
@@ -178,6 +218,24 @@ mod tests {
         assert!(!body.contains("_meta"));
         let (headers, _) = tool_call(&Peer::Handshaken { revision: "2025-03-26".into(), session });
         assert!(!headers.contains_key(headers::PROTOCOL_VERSION));
+    }
+
+    #[test]
+    fn progress_is_asked_for_by_the_id_of_the_call_in_every_era() {
+        let arguments = RawValue::from_string("{}".to_owned()).unwrap();
+        for peer in [Peer::Current, Peer::Bare] {
+            let call = ToolCall { id: 7, name: "work", arguments: &arguments, wants_progress: true };
+            let body: Value = serde_json::from_slice(&tool(&peer, US, call).body).unwrap();
+            assert_eq!((&body["id"], &body["params"]["_meta"]["progressToken"]), (&json!(7), &json!(7)));
+            assert_eq!(body["params"]["_meta"].as_object().unwrap().len() > 1, peer == Peer::Current);
+        }
+    }
+
+    #[test]
+    fn a_cancelled_call_is_named_by_its_id() {
+        let body: Value = serde_json::from_slice(&cancelled(&Peer::Bare, 7).body).unwrap();
+        assert_eq!(body["method"], "notifications/cancelled");
+        assert_eq!((&body["params"]["requestId"], body.get("id")), (&json!(7), None));
     }
 
     #[test]

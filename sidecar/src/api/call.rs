@@ -1,78 +1,134 @@
-//! `POST /call/{capability}`: JSON arguments in, the tool's result out.
+//! `POST /call/{capability}`: JSON arguments in, the tool's result out; as a stream of events if the caller accepts one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::Bytes;
-use http::header::ALLOW;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use mesh_api::error::Fault;
+use mesh_mcp::headers::EVENT_STREAM;
 use serde_json::value::RawValue;
+use tokio::sync::mpsc;
 
-use crate::api::state::State;
-use crate::api::{query, reply};
+use super::body::ReplyBody;
+use super::events::{Ending, Events};
+use super::reply;
+use super::state::State;
+use crate::course::{Call, Reply};
 use crate::error::CallError;
-use crate::outbound::{Call, Failure};
+use crate::outbound::Failure;
+use crate::passport::Passport;
+use crate::tool::{Answer, ToolCall};
 
 /// Path below which calls are made.
 pub const PATH: &str = "/call/";
-/// Largest body, in bytes.
-const MAX_BODY: usize = 16 * 1024 * 1024;
 /// Time that a caller may take to send its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest time that a caller may ask for.
-const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
-/// Time for the whole call, in milliseconds.
-const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-mesh-timeout-ms");
-/// With it the caller vouches that executing the call twice is as good as once.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Messages of a provider that wait for the caller to take them. Then the provider waits as well.
+const NOTES: usize = 16;
+
+/// What a call brought back, or why it brought back nothing.
+type Outcome = Result<Reply<Answer>, Failure>;
 
 /// Serves one call.
-pub async fn serve(state: &State, request: Request<Incoming>) -> Response<Body> {
+pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<ReplyBody> {
     if request.method() != Method::POST {
-        let mut response = reply::no_method(request.method().clone(), request.uri().clone()).await;
+        let mut response = reply::no_method(request.method(), request.uri());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    let call = match read(state, request).await {
+    let wants_events = accepts_events(request.headers());
+    let (call, arguments) = match read(state, request).await {
         Ok(call) => call,
-        Err(error) => return reply::failure(Failure { error, attempts: Vec::new() }),
+        Err(error) => {
+            state.metrics.refused(error.label());
+            return reply::failure(Failure { error, attempts: Vec::new() });
+        }
     };
-    match state.outbound.call(&call).await {
-        Ok(done) => reply::success(done),
-        Err(failure) => reply::failure(failure),
+    if wants_events {
+        return stream(state, call, arguments).await;
+    }
+    answer(state.outbound.carry(&call, &ToolCall::new(arguments)).await)
+}
+
+fn answer(outcome: Outcome) -> Response<ReplyBody> {
+    match outcome.map(refused) {
+        Ok(Ok((result, reply))) => reply::result(result, &reply),
+        Ok(Err(failure)) | Err(failure) => reply::failure(failure),
     }
 }
 
-async fn read(state: &State, request: Request<Incoming>) -> Result<Call, CallError> {
-    let (head, body) = request.into_parts();
-    let capability = head.uri.path().strip_prefix(PATH).unwrap_or_default();
-    let query = query::of_call(capability, head.uri.query().unwrap_or_default(), &state.namespace)?;
-    let default = state.timeouts.get(capability).copied().unwrap_or(state.timeout);
-    let timeout = read_timeout(&head.headers)?.unwrap_or(default);
-    let arguments = read_arguments(&read_body(body).await?)?;
-    Ok(Call { query, arguments, timeout, is_safe_to_repeat: head.headers.contains_key(IDEMPOTENCY_KEY) })
+/// Answers with events as soon as there is one, or when the silence lasts; until then as any call.
+async fn stream(state: &Arc<State>, call: Call, arguments: Box<RawValue>) -> Response<ReplyBody> {
+    let (tell, mut notes) = mpsc::channel(NOTES);
+    let carrying = Arc::clone(state);
+    let mut calling = Box::pin(async move {
+        let errand = ToolCall::listening(arguments, tell, carrying.pace.limits);
+        carrying.outbound.carry(&call, &errand).await
+    });
+    let first = tokio::select! {
+        biased;
+        Some(note) = notes.recv() => Some(note),
+        outcome = &mut calling => {
+            return match outcome.map(refused) {
+                Ok(Ok((result, reply))) => reply::only_event(&result, &reply),
+                Ok(Err(failure)) | Err(failure) => reply::failure(failure),
+            };
+        }
+        () = tokio::time::sleep(state.pace.keep_alive) => None,
+    };
+    let calling = Box::pin(async move { ending(calling.await) });
+    reply::events(Events::new(calling, notes, first, state.pace.keep_alive))
 }
 
-fn read_timeout(headers: &HeaderMap) -> Result<Option<Duration>, CallError> {
-    let Some(value) = headers.get(TIMEOUT_MS) else { return Ok(None) };
-    let milliseconds = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-    match milliseconds.map(Duration::from_millis) {
-        Some(timeout) if !timeout.is_zero() && timeout <= MAX_TIMEOUT => Ok(Some(timeout)),
-        _ => {
-            let message = format!("must be a number of milliseconds from 1 to {}", MAX_TIMEOUT.as_millis());
-            Err(CallError::Invalid(vec![Fault::new(TIMEOUT_MS.as_str(), message)]))
+fn ending(outcome: Outcome) -> Ending {
+    match outcome.map(refused) {
+        Ok(Ok((result, _))) => Ending { event: "result", data: reply::bytes(result) },
+        Ok(Err(failure)) | Err(failure) => Ending { event: "error", data: reply::failure_body(failure).1 },
+    }
+}
+
+/// A provider that understood the call and refused it has failed it.
+fn refused(reply: Reply<Answer>) -> Result<(Box<RawValue>, Reply<()>), Failure> {
+    let Reply { answer, agent_id, attempts, age, is_stale, held } = reply;
+    match answer {
+        Answer::Result(result) => Ok((result, Reply { answer: (), agent_id, attempts, age, is_stale, held })),
+        Answer::Error(error) => {
+            let error = CallError::Refused { agent: agent_id, error };
+            Err(Failure { error, attempts: Vec::new() })
         }
     }
 }
 
-async fn read_body(body: Incoming) -> Result<Bytes, CallError> {
-    let collecting = Limited::new(body, MAX_BODY).collect();
+async fn read(state: &State, request: Request<Incoming>) -> Result<(Call, Box<RawValue>), CallError> {
+    let (head, body) = request.into_parts();
+    let capability = head.uri.path().strip_prefix(PATH).unwrap_or_default();
+    let target = state.targets.get(capability, head.uri.query().unwrap_or_default())?;
+    let passport = Passport::read(&head.headers, state.caller.as_ref())?;
+    let arguments = read_arguments(&read_body(&head.headers, body, state.max_body).await?)?;
+    let is_safe_to_repeat = passport.vouches();
+    Ok((Call { target, passport, pinned: None, is_safe_to_repeat }, arguments))
+}
+
+/// Whether the caller would rather have events than one answer: the media types that it accepts, in its order.
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types =
+        accepted.flat_map(|value| value.split(',')).map(|one| one.split(';').next().unwrap_or(one));
+    types.any(|one| one.trim().eq_ignore_ascii_case(EVENT_STREAM))
+}
+
+async fn read_body(headers: &HeaderMap, body: Incoming, limit: usize) -> Result<Bytes, CallError> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|announced| announced > limit) {
+        return Err(CallError::BodyTooLarge(limit));
+    }
+    let collecting = Limited::new(body, limit).collect();
     match tokio::time::timeout(BODY_TIMEOUT, collecting).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(CallError::BodyTooLarge(MAX_BODY)),
+        Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(CallError::BodyTooLarge(limit)),
         Ok(Err(_)) | Err(_) => Err(CallError::BodyIncomplete),
     }
 }
@@ -108,13 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn the_timeout_header_is_checked() {
-        let timeout = |value: &'static str| {
-            read_timeout(&HeaderMap::from_iter([(TIMEOUT_MS, HeaderValue::from_static(value))]))
+    fn events_are_for_those_who_name_them() {
+        let accepts = |value: &'static str| {
+            accepts_events(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]))
         };
-        assert_eq!(timeout("250").unwrap(), Some(Duration::from_millis(250)));
-        for bad in ["0", "-1", "soon", "99999999999"] {
-            assert!(timeout(bad).is_err(), "{bad}");
-        }
+        assert!(accepts("text/event-stream") && accepts("application/json, Text/Event-Stream;q=0.5"));
+        assert!(!accepts("*/*") && !accepts("application/json") && !accepts_events(&HeaderMap::new()));
     }
 }

@@ -1,10 +1,10 @@
 //! Keeps web pages out: a browser on this host must not be led to call the mesh on behalf of a page.
 
-use axum::body::Body;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderValue, Request, Response, Uri};
 use mesh_api::error::{Code, ErrorBody};
 
+use crate::api::body::ReplyBody;
 use crate::api::reply;
 use crate::health::is_loopback;
 
@@ -13,7 +13,7 @@ use crate::health::is_loopback;
 ///
 /// Without either header a request comes from a program, not from a browser.
 #[expect(clippy::result_large_err, reason = "the error is the answer, built once and sent at once")]
-pub fn check<B>(request: &Request<B>) -> Result<(), Response<Body>> {
+pub fn check<B>(request: &Request<B>) -> Result<(), Response<ReplyBody>> {
     let header = |name| request.headers().get(name);
     let origin_is_foreign = header(ORIGIN).is_some_and(|origin| !is_own_origin(origin));
     let host_is_foreign = header(HOST).is_some_and(|host| !is_own_host(host));
@@ -21,7 +21,8 @@ pub fn check<B>(request: &Request<B>) -> Result<(), Response<Body>> {
         return Ok(());
     }
     let message = "this port serves the agent beside it, at localhost: requests of web pages and for other hosts are refused";
-    Err(reply::json(http::StatusCode::FORBIDDEN, &ErrorBody::new(Code::Forbidden, message)))
+    let refusal = reply::json(http::StatusCode::FORBIDDEN, &ErrorBody::new(Code::Forbidden, message));
+    Err(refusal.map(ReplyBody::Other))
 }
 
 fn is_own_origin(origin: &HeaderValue) -> bool {

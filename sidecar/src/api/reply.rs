@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
-use http::header::{AGE, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use mesh_api::error::{Code, ErrorBody};
 use mesh_mcp::error::INVALID_PARAMS;
+use mesh_mcp::headers::EVENT_STREAM;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
+use super::body::ReplyBody;
+use super::events::{Events, event};
+use crate::course::Reply;
 use crate::error::{AttemptError, AttemptReport, CallError, chain};
-use crate::outbound::{Failure, Reply};
+use crate::outbound::Failure;
 
 /// Who served a call.
 const AGENT: HeaderName = HeaderName::from_static("x-mesh-agent");
@@ -20,6 +25,14 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-mesh-attempts");
 /// Marks answers that rest on what was known before the registry went away.
 const STALE: HeaderName = HeaderName::from_static("x-mesh-stale");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What every answer of a provider says about how it came about.
+pub struct Stamp {
+    agent: Option<HeaderValue>,
+    attempts: u32,
+    /// Its age in seconds, when it rests on what was known before the registry went away.
+    stale_age: Option<u64>,
+}
 
 /// The body of every error answer.
 #[derive(Debug, Serialize)]
@@ -32,19 +45,67 @@ struct FailureBody {
     attempts: Vec<AttemptReport>,
 }
 
+// === impl Stamp ===
+
+impl Stamp {
+    /// How `reply` came about.
+    pub fn of<A>(reply: &Reply<A>) -> Self {
+        Self {
+            agent: HeaderValue::from_str(&reply.agent_id).ok(),
+            attempts: reply.attempts,
+            stale_age: reply.is_stale.then_some(reply.age.as_secs()),
+        }
+    }
+
+    /// Writes it into the headers of an answer.
+    pub fn write(self, headers: &mut HeaderMap) {
+        headers.extend(self.agent.map(|agent| (AGENT, agent)));
+        headers.insert(ATTEMPTS, HeaderValue::from(self.attempts));
+        if let Some(age) = self.stale_age {
+            headers.insert(AGE, HeaderValue::from(age));
+            headers.insert(STALE, HeaderValue::from_static("1"));
+        }
+    }
+}
+
 /// The answer to a call that was carried out: the tool's result, byte for byte.
-pub fn success(reply: Reply) -> Response<Body> {
-    let mut response = Response::new(Body::from(String::from(Box::<str>::from(reply.result))));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, JSON);
-    headers.extend(HeaderValue::from_str(&reply.agent_id).ok().map(|agent| (AGENT, agent)));
-    headers.insert(ATTEMPTS, HeaderValue::from(reply.attempts));
-    mark_age(headers, reply.age, reply.is_stale);
+pub fn result(result: Box<RawValue>, reply: &Reply<()>) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::from(bytes(result)));
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    Stamp::of(reply).write(response.headers_mut());
     response
 }
 
+/// The same for a caller that accepts events, when nothing happened before the result.
+pub fn only_event(result: &RawValue, reply: &Reply<()>) -> Response<ReplyBody> {
+    let event = event("result", result.get().as_bytes());
+    let mut response = Response::new(ReplyBody::Whole(Some(event)));
+    mark_events(response.headers_mut());
+    Stamp::of(reply).write(response.headers_mut());
+    response
+}
+
+/// The events of a call that is still going on.
+pub fn events(events: Events) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::Events(Box::new(events)));
+    mark_events(response.headers_mut());
+    response
+}
+
+fn mark_events(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Asks proxies of the nginx family to pass on every event at once.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+}
+
+/// The bytes of a result, without copying them.
+pub fn bytes(result: Box<RawValue>) -> Vec<u8> {
+    String::from(Box::<str>::from(result)).into_bytes()
+}
+
 /// Marks an answer that rests on what was known before the registry went away.
-pub fn mark_age(headers: &mut http::HeaderMap, age: Duration, is_stale: bool) {
+pub fn mark_age(headers: &mut HeaderMap, age: Duration, is_stale: bool) {
     if is_stale {
         headers.insert(AGE, HeaderValue::from(age.as_secs()));
         headers.insert(STALE, HeaderValue::from_static("1"));
@@ -52,7 +113,21 @@ pub fn mark_age(headers: &mut http::HeaderMap, age: Duration, is_stale: bool) {
 }
 
 /// The answer to a call that failed.
-pub fn failure(failure: Failure) -> Response<Body> {
+pub fn failure(failure: Failure) -> Response<ReplyBody> {
+    let pause = retry_after(&failure.error);
+    let (status, body) = failure_body(failure);
+    let mut response = Response::new(ReplyBody::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    if let Some(pause) = pause {
+        let seconds = pause.as_secs_f64().ceil().max(1.0) as u64;
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Status and body of the answer to a call that failed.
+pub fn failure_body(failure: Failure) -> (StatusCode, Vec<u8>) {
     let Failure { error, attempts } = failure;
     let (status, code) = status_of(&error);
     let body = match &error {
@@ -60,13 +135,8 @@ pub fn failure(failure: Failure) -> Response<Body> {
         other => ErrorBody::new(code, chain(other)),
     };
     let retryable = is_retryable(&error);
-    let mut response = json(status, &FailureBody { body, retryable, attempts });
-    if let Some(pause) = retry_after(&error) {
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(pause.as_secs_f64().ceil().max(1.0) as u64));
-    }
-    response
+    // Strings and numbers: writing them has no way to fail.
+    (status, serde_json::to_vec(&FailureBody { body, retryable, attempts }).unwrap_or_default())
 }
 
 /// The only place that turns a call's error into an HTTP status.
@@ -82,7 +152,9 @@ fn status_of(error: &CallError) -> (StatusCode, Code) {
         CallError::AllOut { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::ProvidersUnavailable),
         CallError::Failed { source, .. } => match source {
             AttemptError::TimedOut => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
-            AttemptError::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, Code::Overloaded),
+            AttemptError::Busy { .. } | AttemptError::Crowded(_) => {
+                (StatusCode::TOO_MANY_REQUESTS, Code::Overloaded)
+            }
             _ => (StatusCode::BAD_GATEWAY, Code::UpstreamFailed),
         },
         CallError::Refused { error, .. } if error.code == INVALID_PARAMS => {
@@ -91,6 +163,8 @@ fn status_of(error: &CallError) -> (StatusCode, Code) {
         CallError::Refused { .. } => (StatusCode::BAD_GATEWAY, Code::UpstreamRefused),
         CallError::Deadline(_) => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
         CallError::Overloaded(_) => (StatusCode::TOO_MANY_REQUESTS, Code::Overloaded),
+        CallError::Loop(_) => (StatusCode::LOOP_DETECTED, Code::LoopDetected),
+        CallError::SessionGone => (StatusCode::NOT_FOUND, Code::NoProvider),
     }
 }
 
@@ -127,15 +201,21 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 /// The answer to a path that does not exist.
 pub async fn no_route(uri: Uri) -> Response<Body> {
     let message = format!(
-        "there is no {}; there are POST /call/{{capability}} and GET /explain/{{capability}}, /agents, /capabilities, \
-         /livez, /readyz, /metrics",
+        "there is no {}; there are POST /call/{{capability}}, /proxy/{{capability}}/{{path}} and GET \
+         /explain/{{capability}}, /agents, /capabilities, /livez, /readyz, /metrics",
         uri.path()
     );
     json(StatusCode::NOT_FOUND, &ErrorBody::new(Code::RouteNotFound, message))
 }
 
+/// The answer to a method that a route of the router does not have.
+pub async fn no_method_of_router(method: Method, uri: Uri) -> Response<ReplyBody> {
+    no_method(&method, &uri)
+}
+
 /// The answer to a method that a path does not have.
-pub async fn no_method(method: Method, uri: Uri) -> Response<Body> {
+pub fn no_method(method: &Method, uri: &Uri) -> Response<ReplyBody> {
     let message = format!("{} does not take {method}", uri.path());
-    json(StatusCode::METHOD_NOT_ALLOWED, &ErrorBody::new(Code::MethodNotAllowed, message))
+    let body = ErrorBody::new(Code::MethodNotAllowed, message);
+    json(StatusCode::METHOD_NOT_ALLOWED, &body).map(ReplyBody::Other)
 }

@@ -1,16 +1,20 @@
 //! What the handlers of the localhost port work with.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::sync::watch;
 
 use crate::discovery::Discovery;
+use crate::endpoint::Endpoints;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
+use crate::patience::Pace;
 use crate::registration::Stage;
+use crate::replay::Keeping;
 use crate::routing::Routing;
+use crate::sessions::Sessions;
+use crate::target::Targets;
 
 /// What the handlers of the localhost port work with.
 pub struct State {
@@ -18,16 +22,24 @@ pub struct State {
     pub outbound: Outbound,
     /// Knows where a call can go.
     pub routing: Arc<Routing>,
+    /// Knows what a call asks for.
+    pub targets: Arc<Targets>,
     /// Remembers what the registry said.
     pub discovery: Arc<Discovery>,
+    /// Everybody that can be called.
+    pub endpoints: Arc<Endpoints>,
+    /// Who serves which session.
+    pub sessions: Sessions,
+    /// What is kept of callers' bodies.
+    pub keeping: Keeping,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where our agent's registration stands.
     pub stage: watch::Receiver<Stage>,
-    /// Namespace of calls that name none.
-    pub namespace: String,
-    /// Time for calls that name none.
-    pub timeout: Duration,
-    /// The same for the dependencies of the manifest.
-    pub timeouts: HashMap<String, Duration>,
+    /// Who calls: our agent's id.
+    pub caller: Option<HeaderValue>,
+    /// Largest body of a call, in bytes.
+    pub max_body: usize,
+    /// How streamed answers are treated.
+    pub pace: Pace,
 }

@@ -33,6 +33,10 @@ pub async fn readyz(Extract(state): Extract<Arc<State>>) -> Response<Body> {
 
 /// `GET /metrics`.
 pub async fn metrics(Extract(state): Extract<Arc<State>>) -> Response<Body> {
+    let endpoints = state.endpoints.all();
+    state.metrics.observe_endpoints(endpoints.iter().map(|endpoint| endpoint.breaker_state()));
+    let ages = state.discovery.ages();
+    state.metrics.observe_discovery(ages.len(), ages.into_iter().max().unwrap_or_default());
     ([(CONTENT_TYPE, OPENMETRICS)], state.metrics.render()).into_response()
 }
 
@@ -42,6 +46,7 @@ pub async fn card() -> Response<Body> {
         "service": "mesh-sidecar",
         "version": env!("CARGO_PKG_VERSION"),
         "call": "POST /call/{capability} with the arguments as a JSON object",
+        "proxy": "ANY /proxy/{capability}/{path} passes HTTP on to a provider",
         "explain": "GET /explain/{capability}",
         "discovery": ["GET /agents", "GET /agents/{id}", "GET /capabilities"],
         "operations": ["GET /livez", "GET /readyz", "GET /metrics"],

@@ -1,0 +1,126 @@
+//! `ANY /proxy/{capability}/{path}`: plain HTTP to whoever offers the capability, streamed both ways.
+//!
+//! The path and the query belong to the provider; conditions on it stand in `X-Mesh-Query`, in the vocabulary of discovery.
+
+use std::sync::Arc;
+
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use mesh_api::error::Fault;
+use mesh_mcp::headers::SESSION_ID;
+use tokio::time::Instant;
+
+use super::body::ReplyBody;
+use super::relay::Relay;
+use super::reply;
+use super::state::State;
+use crate::course::Call;
+use crate::error::CallError;
+use crate::outbound::Failure;
+use crate::passport::Passport;
+use crate::plain::PlainRequest;
+use crate::pool::Content;
+use crate::replay::Replay;
+
+/// Path below which requests are passed on.
+pub const PATH: &str = "/proxy/";
+/// Conditions on the provider, as the query string of `/call` has them.
+const QUERY: HeaderName = HeaderName::from_static("x-mesh-query");
+
+/// Passes one request on.
+pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<ReplyBody> {
+    let (call, errand) = match read(state, request) {
+        Ok(call) => call,
+        Err(error) => {
+            state.metrics.refused(error.label());
+            return reply::failure(Failure { error, attempts: Vec::new() });
+        }
+    };
+    match state.outbound.carry(&call, &errand).await {
+        Ok(reply) => {
+            remember_session(state, &reply.answer, &reply.agent_id);
+            let stamp = reply::Stamp::of(&reply);
+            let (mut head, relay) = Relay::new(reply.answer, state.pace, reply.held);
+            stamp.write(&mut head.headers);
+            Response::from_parts(head, ReplyBody::Relayed(relay))
+        }
+        Err(failure) => reply::failure(failure),
+    }
+}
+
+fn read(state: &State, request: Request<Incoming>) -> Result<(Call, PlainRequest), CallError> {
+    let (head, body) = request.into_parts();
+    if head.method == Method::CONNECT {
+        return Err(fault("method", "CONNECT makes a tunnel, and there are none through a sidecar"));
+    }
+    let (capability, target) = read_target(&head.uri)?;
+    let target_of = state.targets.get(capability, read_query(&head.headers)?)?;
+    let passport = Passport::read(&head.headers, state.caller.as_ref())?;
+    let pinned = read_session(state, &head.headers)?;
+    let is_safe_to_repeat = passport.vouches() || PlainRequest::is_safe(&head.method, &head.headers);
+    let body = read_body(state, &head.headers, body)?;
+    let errand = PlainRequest::new(head.method, target, head.headers, body);
+    Ok((Call { target: target_of, passport, pinned, is_safe_to_repeat }, errand))
+}
+
+/// The capability, and the path and query at the provider.
+fn read_target(uri: &Uri) -> Result<(&str, Uri), CallError> {
+    let rest = uri.path_and_query().and_then(|all| all.as_str().strip_prefix(PATH)).unwrap_or_default();
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (capability, target) = rest.split_at(end);
+    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    let target = target.parse().map_err(|_| fault("path", "cannot be passed on"))?;
+    Ok((capability, target))
+}
+
+fn read_query(headers: &HeaderMap) -> Result<&str, CallError> {
+    let query = headers.get(QUERY).map(HeaderValue::to_str).transpose();
+    query
+        .map(Option::unwrap_or_default)
+        .map_err(|_| fault(QUERY.as_str(), "must be visible ASCII characters"))
+}
+
+/// The provider of the caller's session, if it has one.
+fn read_session(state: &State, headers: &HeaderMap) -> Result<Option<String>, CallError> {
+    let Some(session) = headers.get(SESSION_ID) else { return Ok(None) };
+    state.sessions.provider(session, Instant::now()).map(Some).ok_or(CallError::SessionGone)
+}
+
+fn remember_session(state: &State, answer: &Response<Content>, agent_id: &str) {
+    if let Some(session) = answer.headers().get(SESSION_ID) {
+        state.sessions.pin(session, agent_id, Instant::now());
+    }
+}
+
+fn read_body(state: &State, headers: &HeaderMap, body: Incoming) -> Result<Option<Replay>, CallError> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|announced| announced > state.max_body) {
+        return Err(CallError::BodyTooLarge(state.max_body));
+    }
+    let has_body = !body.is_end_stream();
+    Ok(has_body.then(|| Replay::new(body, state.max_body, state.keeping.clone())))
+}
+
+fn fault(path: &str, message: &str) -> CallError {
+    CallError::Invalid(vec![Fault::new(path, message)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_and_query_belong_to_the_provider() {
+        let read = |uri: &str| {
+            let uri = uri.parse().unwrap();
+            let (capability, target) = read_target(&uri).unwrap();
+            format!("{capability} {target}")
+        };
+        assert_eq!(read("/proxy/summarize/v1/a%2Fb?x=1&y=%20"), "summarize /v1/a%2Fb?x=1&y=%20");
+        assert_eq!(read("/proxy/summarize"), "summarize /");
+        assert_eq!(read("/proxy/summarize?x=1"), "summarize /?x=1");
+        assert_eq!(read("/proxy/summarize//a/../b"), "summarize //a/../b");
+    }
+}

@@ -1,0 +1,197 @@
+//! What discovery remembers, as a file: a sidecar that starts while the registry is away knows what the one before knew.
+//!
+//! The file is written beside its place and then put there, so it is always whole. A file that cannot be read or written is
+//! a pity and no more: the sidecar says so and goes on without.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mesh_api::page::CapabilityRow;
+use mesh_api::query::CapabilityQuery;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::discovery::{Discovery, Remembered};
+
+/// Shortest time between two writings.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Time after which it is written even if nothing has changed but the age of the answers.
+const RENEWAL: Duration = Duration::from_secs(60);
+/// Answers beyond this size are left out, in bytes.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// The file.
+#[derive(Debug)]
+pub struct Copy {
+    file: PathBuf,
+    written: Option<Instant>,
+    /// What was in it: the question and the version of the answer.
+    holds: Vec<(String, u64)>,
+    has_failed: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Contents {
+    saved_at: Timestamp,
+    answers: Vec<Kept>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    query: String,
+    /// Seconds since the registry answered, when this was saved.
+    age: f64,
+    capabilities: Vec<CapabilityRow>,
+}
+
+// === impl Copy ===
+
+impl Copy {
+    /// The copy in `file`, which need not be there.
+    pub fn at(file: impl Into<PathBuf>) -> Self {
+        Self { file: file.into(), written: None, holds: Vec::new(), has_failed: false }
+    }
+
+    /// Gives `discovery` what the file holds.
+    pub fn load(&self, discovery: &Discovery) {
+        match read(&self.file, Timestamp::now()) {
+            Ok(answers) => {
+                tracing::info!(file = %self.file.display(), answers = answers.len(), "remembered from the run before");
+                answers.into_iter().for_each(|answer| discovery.restore(answer));
+            }
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {}
+            Err(fault) => {
+                tracing::warn!(file = %self.file.display(), %fault, "what was remembered before cannot be read");
+            }
+        }
+    }
+
+    /// Writes what has changed, if it is time.
+    pub async fn save(&mut self, discovery: &Discovery) {
+        let age = self.written.map(|written| written.elapsed());
+        let is_due = match age {
+            None => true,
+            Some(age) => age >= RENEWAL || (age >= PAUSE && self.holds != versions(discovery)),
+        };
+        if is_due {
+            self.save_now(discovery).await;
+        }
+    }
+
+    /// Writes what there is, if there is anything.
+    pub async fn save_now(&mut self, discovery: &Discovery) {
+        let holds = versions(discovery);
+        if holds.is_empty() {
+            return;
+        }
+        let outcome = self.write(discovery).await;
+        (self.written, self.holds) = (Some(Instant::now()), holds);
+        match outcome {
+            Ok(()) => self.has_failed = false,
+            // Said once, not every few seconds.
+            Err(fault) if !std::mem::replace(&mut self.has_failed, true) => {
+                tracing::warn!(file = %self.file.display(), %fault, "the copy of what discovery knows cannot be written");
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn write(&self, discovery: &Discovery) -> std::io::Result<()> {
+        let bytes = contents(discovery.remembered(), Timestamp::now())?;
+        let beside = self.file.with_extension("new");
+        tokio::fs::write(&beside, bytes).await?;
+        tokio::fs::rename(&beside, &self.file).await
+    }
+}
+
+fn versions(discovery: &Discovery) -> Vec<(String, u64)> {
+    let mut versions: Vec<_> = discovery
+        .remembered()
+        .iter()
+        .map(|answer| (answer.query.to_string(), answer.resource_version))
+        .collect();
+    versions.sort_unstable();
+    versions
+}
+
+fn contents(answers: Vec<Remembered>, now: Timestamp) -> std::io::Result<Vec<u8>> {
+    let mut left = MAX_BYTES;
+    let kept = answers.into_iter().map(|answer| Kept {
+        query: answer.query.to_string(),
+        age: answer.age.as_secs_f64(),
+        capabilities: answer.rows,
+    });
+    let kept = kept.filter(|one| {
+        let size = serde_json::to_vec(one).map_or(usize::MAX, |bytes| bytes.len());
+        let fits = size <= left;
+        left -= if fits { size } else { 0 };
+        fits
+    });
+    serde_json::to_vec(&Contents { saved_at: now, answers: kept.collect() }).map_err(Into::into)
+}
+
+/// What a file holds, with the ages that its answers have at `now`.
+fn read(file: &Path, now: Timestamp) -> std::io::Result<Vec<Remembered>> {
+    let contents: Contents = serde_json::from_slice(&std::fs::read(file)?)?;
+    // A clock that was set back makes nothing younger.
+    let passed = Duration::try_from(now.duration_since(contents.saved_at)).unwrap_or_default();
+    let answers = contents.answers.into_iter().filter_map(|one| {
+        let query = CapabilityQuery::parse(&one.query).ok()?;
+        let age = Duration::try_from_secs_f64(one.age).ok()?.saturating_add(passed);
+        Some(Remembered { query, rows: one.capabilities, resource_version: 0, age })
+    });
+    Ok(answers.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remembered(name: &str, description: &str) -> Remembered {
+        let row = serde_json::json!({"name": name, "version": "1.0.0", "description": description, "category": null,
+            "tags": [], "stability": "stable", "agent_id": "a", "agent_name": "a", "agent_namespace": "default",
+            "agent_status": "healthy", "agent_endpoint": "http://h:1/mcp", "agent_labels": {}, "agent_weight": 1.0});
+        Remembered {
+            query: CapabilityQuery::parse(&format!("name={name}")).unwrap(),
+            rows: vec![serde_json::from_value(row).unwrap()],
+            resource_version: 7,
+            age: Duration::from_secs(5),
+        }
+    }
+
+    fn write_and_read(bytes: &[u8], now: Timestamp) -> std::io::Result<Vec<Remembered>> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("discovery.json");
+        std::fs::write(&file, bytes).unwrap();
+        read(&file, now)
+    }
+
+    #[test]
+    fn what_was_remembered_is_as_old_as_it_is() {
+        let now = Timestamp::now();
+        let bytes = contents(vec![remembered("summarize", "")], now).unwrap();
+        let later = now + jiff::SignedDuration::from_secs(60);
+        let read = write_and_read(&bytes, later).unwrap();
+        assert_eq!((read.len(), read[0].age), (1, Duration::from_secs(65)));
+        assert_eq!((&read[0].query, read[0].rows.len()), (&remembered("summarize", "").query, 1));
+        let earlier = now - jiff::SignedDuration::from_secs(60);
+        assert_eq!(write_and_read(&bytes, earlier).unwrap()[0].age, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn rubbish_is_no_reason_not_to_start() {
+        for rubbish in ["", "{", "[]", "{\"saved_at\":\"soon\"}", "\u{0}\u{0}\u{0}"] {
+            assert!(write_and_read(rubbish.as_bytes(), Timestamp::now()).is_err(), "{rubbish}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
+        let large = "x".repeat(MAX_BYTES / 2);
+        let answers = ["a", "b", "c"].map(|name| remembered(name, &large)).into_iter().collect();
+        let bytes = contents(answers, Timestamp::now()).unwrap();
+        assert!(bytes.len() < MAX_BYTES + 1_000);
+        assert_eq!(write_and_read(&bytes, Timestamp::now()).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,81 @@
+//! What an attempt carries to an endpoint, and how: the seam between the one loop of a call and the ways of speaking.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use crate::endpoint::Endpoint;
+use crate::error::AttemptError;
+use crate::passport::Passport;
+
+/// Something that is carried to an endpoint and brings an answer back.
+pub trait Errand: Send + Sync {
+    /// What comes back.
+    type Answer: Send;
+
+    /// Whether it can be carried once more.
+    fn can_repeat(&self) -> bool;
+
+    /// Whether it is a call of the tool `name`, so that what the tool's hints say holds for it.
+    fn is_call_of(&self, name: &str) -> bool;
+
+    /// Whether it can be carried to two endpoints at once.
+    fn can_race(&self) -> bool;
+
+    /// Carries it to `endpoint`, where the capability is called `tool`.
+    fn attempt(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        tool: &str,
+        stamp: Stamp<'_>,
+    ) -> impl Future<Output = Result<Self::Answer, Fallen<Self::Answer>>> + Send;
+}
+
+/// What one attempt tells the peer about the call.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp<'c> {
+    /// What the caller said.
+    pub passport: &'c Passport,
+    /// The number of the attempt; the first is 1.
+    pub attempt: u32,
+    /// When the answer must have begun.
+    pub deadline: Instant,
+}
+
+/// A failed attempt. Some failures are answers as well, which the caller gets when there is no other attempt.
+#[derive(Debug)]
+pub struct Fallen<A> {
+    /// Why.
+    pub fault: AttemptError,
+    /// What the peer answered all the same.
+    pub answer: Option<A>,
+}
+
+// === impl Stamp ===
+
+impl Stamp<'_> {
+    /// Writes it into the headers of a request.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        self.passport.stamp(headers, self.attempt, self.deadline.saturating_duration_since(Instant::now()));
+    }
+
+    /// The outcome of `attempt`, or that its time ran out.
+    ///
+    /// # Errors
+    /// Those of `attempt`, and [`AttemptError::TimedOut`].
+    pub async fn in_time<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, AttemptError>>,
+    ) -> Result<T, AttemptError> {
+        tokio::time::timeout_at(self.deadline, attempt).await.unwrap_or(Err(AttemptError::TimedOut))
+    }
+}
+
+// === impl Fallen ===
+
+impl<A> From<AttemptError> for Fallen<A> {
+    fn from(fault: AttemptError) -> Self {
+        Self { fault, answer: None }
+    }
+}

@@ -1,0 +1,210 @@
+//! The headers with which a call says how it wants to be treated, and those with which it goes on.
+//!
+//! What a caller says is read here once, and everything of ours is written anew for the peer: nobody can pass on
+//! `X-Mesh-` headers of his own. Traces are passed on as they are and not begun: a sidecar records no spans, and a
+//! parent that it made up would decide for everybody behind it whether to record theirs.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use mesh_api::error::Fault;
+
+use crate::error::CallError;
+
+/// Time for the call, in milliseconds. Each hop passes on what is left of it.
+const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-mesh-timeout-ms");
+/// Calls with the same key go to the same provider while it is well.
+const AFFINITY: HeaderName = HeaderName::from_static("x-mesh-affinity");
+/// Sidecars that the call passed through.
+const HOPS: HeaderName = HeaderName::from_static("x-mesh-hops");
+/// Number of the attempt.
+const ATTEMPT: HeaderName = HeaderName::from_static("x-mesh-attempt");
+/// Id of the calling agent.
+const CALLER: HeaderName = HeaderName::from_static("x-mesh-caller");
+/// With it the caller vouches that executing the call twice is as good as once.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// W3C Trace Context and Baggage.
+const TRACE: [HeaderName; 3] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
+];
+/// What all headers of ours begin with.
+const OURS: &str = "x-mesh-";
+/// Longest time that a caller may ask for.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// Most sidecars that a call may pass through.
+const MAX_HOPS: u8 = 8;
+/// Longest affinity key, in bytes.
+const MAX_AFFINITY: usize = 256;
+
+/// How a call wants to be treated.
+#[derive(Debug, Clone, Default)]
+pub struct Passport {
+    /// Time for it; none when the caller does not say.
+    pub timeout: Option<Duration>,
+    /// Calls with the same key go to the same provider.
+    pub affinity: Option<String>,
+    /// Who calls.
+    pub caller: Option<HeaderValue>,
+    idempotency_key: Option<HeaderValue>,
+    hops: u8,
+    trace: [Option<HeaderValue>; 3],
+}
+
+// === impl Passport ===
+
+impl Passport {
+    /// Reads the headers of a call of the agent `caller`.
+    ///
+    /// # Errors
+    /// Every header that cannot be read, and a call that has passed through too many sidecars.
+    pub fn read(headers: &HeaderMap, caller: Option<&HeaderValue>) -> Result<Self, CallError> {
+        let mut faults = Vec::new();
+        let timeout =
+            number(headers, TIMEOUT_MS, 1..=MAX_TIMEOUT.as_millis() as u64, " milliseconds", &mut faults);
+        let hops = number(headers, HOPS, 0..=u64::from(u8::MAX), "", &mut faults).unwrap_or_default() as u8;
+        let affinity = read_affinity(headers, &mut faults);
+        if !faults.is_empty() {
+            return Err(CallError::Invalid(faults));
+        }
+        if hops >= MAX_HOPS {
+            return Err(CallError::Loop(hops));
+        }
+        Ok(Self {
+            timeout: timeout.map(Duration::from_millis),
+            affinity,
+            caller: caller.cloned(),
+            idempotency_key: headers.get(IDEMPOTENCY_KEY).cloned(),
+            hops,
+            trace: TRACE.map(|name| headers.get(name).cloned()),
+        })
+    }
+
+    /// Whether the caller vouches that executing the call twice is as good as once.
+    pub fn vouches(&self) -> bool {
+        self.idempotency_key.is_some()
+    }
+
+    /// The id of the trace that the call belongs to: the second field of `traceparent`.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace[0].as_ref()?.to_str().ok()?.split('-').nth(1)
+    }
+
+    /// Writes what a peer is told: `left` is the time for the call.
+    pub fn stamp(&self, headers: &mut HeaderMap, attempt: u32, left: Duration) {
+        let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(TIMEOUT_MS, HeaderValue::from(left.max(1)));
+        headers.insert(HOPS, HeaderValue::from(u16::from(self.hops) + 1));
+        headers.insert(ATTEMPT, HeaderValue::from(attempt));
+        headers.extend(self.caller.clone().map(|caller| (CALLER, caller)));
+        headers.extend(self.idempotency_key.clone().map(|key| (IDEMPOTENCY_KEY, key)));
+        for (name, value) in TRACE.into_iter().zip(&self.trace) {
+            headers.extend(value.clone().map(|value| (name, value)));
+        }
+    }
+}
+
+/// Whether a header is one of ours, which nobody passes on.
+pub fn is_ours(name: &HeaderName) -> bool {
+    name.as_str().starts_with(OURS)
+}
+
+fn number(
+    headers: &HeaderMap,
+    name: HeaderName,
+    range: std::ops::RangeInclusive<u64>,
+    unit: &str,
+    faults: &mut Vec<Fault>,
+) -> Option<u64> {
+    let value = headers.get(&name)?;
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let number = number.filter(|number| range.contains(number));
+    if number.is_none() {
+        let message = format!("must be a whole number from {} to {}{}", range.start(), range.end(), unit);
+        faults.push(Fault::new(name.as_str(), message));
+    }
+    number
+}
+
+fn read_affinity(headers: &HeaderMap, faults: &mut Vec<Fault>) -> Option<String> {
+    let value = headers.get(AFFINITY)?;
+    match value.to_str() {
+        Ok(key) if (1..=MAX_AFFINITY).contains(&key.len()) => Some(key.to_owned()),
+        _ => {
+            let message = format!("must be 1 to {MAX_AFFINITY} visible ASCII characters");
+            faults.push(Fault::new(AFFINITY.as_str(), message));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(headers: &[(&'static str, &str)]) -> Result<Passport, CallError> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+        Passport::read(&headers.collect(), None)
+    }
+
+    fn stamped(passport: &Passport, left: Duration) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        passport.stamp(&mut headers, 1, left);
+        headers
+    }
+
+    #[test]
+    fn every_header_that_cannot_be_read_is_named() {
+        for bad in ["0", "-1", "soon", "99999999999"] {
+            assert!(read(&[("x-mesh-timeout-ms", bad)]).is_err(), "{bad}");
+        }
+        let Err(CallError::Invalid(faults)) =
+            read(&[("x-mesh-timeout-ms", "x"), ("x-mesh-hops", "y"), ("x-mesh-affinity", "")])
+        else {
+            panic!("not a list of faults")
+        };
+        assert_eq!(faults.len(), 3);
+        assert_eq!(read(&[("x-mesh-timeout-ms", "250")]).unwrap().timeout, Some(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn traces_and_keys_are_passed_on_and_nothing_is_made_up() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let passport = read(&[("traceparent", trace), ("baggage", "a=b"), ("idempotency-key", "k")]).unwrap();
+        let headers = stamped(&passport, Duration::from_secs(1));
+        assert!(headers["traceparent"] == trace && headers["baggage"] == "a=b");
+        assert_eq!(passport.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        assert!(passport.vouches() && headers.contains_key("idempotency-key"));
+        let bare = stamped(&read(&[]).unwrap(), Duration::from_secs(1));
+        assert!(bare.keys().all(is_ours), "{bare:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_circle_ends_and_the_time_shrinks_on_every_hop(first in 1u64..3_600_000, spent in prop::collection::vec(0u64..600_000, 20)) {
+            let mut passport = read(&[("x-mesh-timeout-ms", &first.to_string())]).unwrap();
+            let mut hops = 1;
+            for spent in spent {
+                let time = passport.timeout.unwrap();
+                let headers = stamped(&passport, time.saturating_sub(Duration::from_millis(spent)));
+                match Passport::read(&headers, None) {
+                    Ok(next) => {
+                        prop_assert!(next.timeout.unwrap() <= time);
+                        passport = next;
+                    }
+                    Err(fault) => {
+                        prop_assert!(matches!(fault, CallError::Loop(MAX_HOPS)));
+                        break;
+                    }
+                }
+                hops += 1;
+            }
+            prop_assert_eq!(hops, MAX_HOPS);
+        }
+    }
+}

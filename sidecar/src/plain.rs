@@ -1,0 +1,137 @@
+//! The errand of `/proxy`: an HTTP request as it is, and the answer as it comes.
+
+use std::sync::Arc;
+
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
+use mesh_mcp::headers;
+
+use crate::endpoint::Endpoint;
+use crate::errand::{Errand, Fallen, Stamp};
+use crate::error::AttemptError;
+use crate::hop;
+use crate::pool::{Content, Payload};
+use crate::replay::Replay;
+use crate::speech::busy;
+
+/// Methods of MCP that change nothing: asking twice is as good as once (`Mcp-Method`, revision 2026-07-28).
+const SAFE_MCP_METHODS: [&str; 10] = [
+    "server/discover",
+    "initialize",
+    "ping",
+    "tools/list",
+    "prompts/list",
+    "prompts/get",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "completion/complete",
+];
+
+/// The method of MCP that calls a tool.
+const CALL: &str = "tools/call";
+
+/// An HTTP request to whoever offers a capability.
+#[derive(Debug)]
+pub struct PlainRequest {
+    method: Method,
+    /// Path and query at the provider.
+    target: Uri,
+    headers: HeaderMap,
+    /// None when there is no body.
+    body: Option<Replay>,
+}
+
+// === impl PlainRequest ===
+
+impl PlainRequest {
+    /// Passes on `method` and `headers`, but for those that end here.
+    pub fn new(method: Method, target: Uri, mut headers: HeaderMap, body: Option<Replay>) -> Self {
+        hop::strip(&mut headers);
+        Self { method, target, headers, body }
+    }
+
+    /// Whether executing it twice is as good as once, by what HTTP and MCP say about its method.
+    pub fn is_safe(method: &Method, given: &HeaderMap) -> bool {
+        let mcp = given.get(headers::METHOD).and_then(|value| value.to_str().ok());
+        match mcp {
+            Some(mcp) => SAFE_MCP_METHODS.contains(&mcp),
+            None => matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS),
+        }
+    }
+
+    fn request(&self, endpoint: &Endpoint, stamp: Stamp<'_>) -> Request<Payload> {
+        let payload = match &self.body {
+            None => Payload::Whole(None),
+            Some(body) => Payload::Streamed(body.begin()),
+        };
+        let mut request = Request::new(payload);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().insert(HOST, endpoint.pool.address().authority.clone());
+        stamp.write(request.headers_mut());
+        request
+    }
+}
+
+impl Errand for PlainRequest {
+    type Answer = Response<Content>;
+
+    fn is_call_of(&self, name: &str) -> bool {
+        let header = |header: &HeaderName| self.headers.get(header).and_then(headers::text);
+        header(&headers::METHOD).as_deref() == Some(CALL) && header(&headers::NAME).as_deref() == Some(name)
+    }
+
+    fn can_race(&self) -> bool {
+        self.body.is_none()
+    }
+
+    fn can_repeat(&self) -> bool {
+        self.body.as_ref().is_none_or(Replay::can_repeat)
+    }
+
+    async fn attempt(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        _tool: &str,
+        stamp: Stamp<'_>,
+    ) -> Result<Response<Content>, Fallen<Response<Content>>> {
+        let sending = endpoint.pool.send(self.request(endpoint, stamp));
+        let mut response = stamp.in_time(sending).await.map_err(|fault| {
+            // What the caller broke is no fault of the peer.
+            let broken = self.body.as_ref().and_then(Replay::fault);
+            broken.map_or(fault, AttemptError::Body)
+        })?;
+        hop::strip(response.headers_mut());
+        match response.status() {
+            StatusCode::TOO_MANY_REQUESTS => {
+                Err(Fallen { fault: busy(response.headers()), answer: Some(response) })
+            }
+            status if status.is_server_error() => {
+                let fault = AttemptError::Status { status, body: String::new() };
+                Err(Fallen { fault, answer: Some(response) })
+            }
+            _ => Ok(response),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn what_only_asks_is_safe_whatever_its_form() {
+        let safe = |method: Method, mcp: Option<&'static str>| {
+            let headers = mcp.map(|mcp| (headers::METHOD, HeaderValue::from_static(mcp)));
+            PlainRequest::is_safe(&method, &headers.into_iter().collect())
+        };
+        assert!(safe(Method::GET, None) && safe(Method::HEAD, None) && safe(Method::OPTIONS, None));
+        assert!(!safe(Method::POST, None) && !safe(Method::DELETE, None) && !safe(Method::PUT, None));
+        assert!(safe(Method::POST, Some("tools/list")) && safe(Method::POST, Some("resources/read")));
+        assert!(!safe(Method::POST, Some("tools/call")) && !safe(Method::GET, Some("tools/call")));
+    }
+}

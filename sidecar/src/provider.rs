@@ -1,0 +1,171 @@
+//! Everybody who offers a capability, in the form in which a call uses it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mesh_api::health::Status;
+use mesh_api::page::CapabilityRow;
+use semver::Version;
+use tokio::time::Instant;
+
+use crate::endpoint::{Endpoint, Endpoints, Lane};
+use crate::load::PRIOR;
+
+/// How long a computed median is used, so that a busy pool does not compute it for every call.
+const MEDIAN_KEPT: Duration = Duration::from_millis(100);
+/// Labels that name a zone: Kubernetes' own, and a short one for everybody else.
+pub const ZONE_LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "zone"];
+/// How much worse an endpoint of another zone looks: it must be faster by a third to be picked all the same.
+const OTHER_ZONE: f64 = 1.3;
+
+/// Everybody who offers a capability.
+#[derive(Debug)]
+pub struct Providers {
+    /// One for each agent, sorted by id.
+    pub list: Vec<Provider>,
+    /// Those that cannot be called at all, and why.
+    pub unfit: Vec<Unfit>,
+    /// What the registry said.
+    pub origin: Origin,
+    median: Mutex<Option<(Instant, Duration)>>,
+    turns: AtomicUsize,
+}
+
+/// One agent that offers the capability.
+#[derive(Debug)]
+pub struct Provider {
+    /// Where it is and how it fares.
+    pub endpoint: Arc<Endpoint>,
+    /// How this capability fares there.
+    pub lane: Arc<Lane>,
+    /// Name of the tool.
+    pub tool: String,
+    /// Version of the capability.
+    pub version: Version,
+    /// What the registry says about the agent.
+    pub status: Status,
+    /// Its share of the load.
+    pub weight: f64,
+    /// Whether calling the tool twice is as good as once.
+    pub is_safe_to_repeat: bool,
+    /// Whether calls must not go to its address.
+    pub is_forbidden: bool,
+    /// The agent's labels.
+    pub labels: BTreeMap<String, String>,
+    /// How much worse it looks because of where it is.
+    pub zone_factor: f64,
+}
+
+/// An agent whose endpoint cannot be called.
+#[derive(Debug)]
+pub struct Unfit {
+    /// Its id.
+    pub agent_id: String,
+    /// Its endpoint.
+    pub endpoint: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// What the registry said.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// Its rows.
+    pub rows: Vec<CapabilityRow>,
+    /// The tag of its answer.
+    pub tag: Option<String>,
+    /// The newest change in it.
+    pub resource_version: u64,
+}
+
+// === impl Providers ===
+
+impl Providers {
+    /// Reads an answer for a sidecar in `zone`.
+    pub fn of(origin: Origin, endpoints: &Endpoints, zone: Option<&str>) -> Self {
+        let mut by_agent: BTreeMap<&str, &CapabilityRow> = BTreeMap::new();
+        for row in &origin.rows {
+            let best = by_agent.entry(&row.agent_id).or_insert(row);
+            if best.capability.version < row.capability.version {
+                *best = row;
+            }
+        }
+        let (mut list, mut unfit) = (Vec::new(), Vec::new());
+        for row in by_agent.into_values() {
+            match Provider::of(row, endpoints, zone) {
+                Ok(provider) => list.push(provider),
+                Err(reason) => unfit.push(Unfit {
+                    agent_id: row.agent_id.clone(),
+                    endpoint: row.agent_endpoint.clone(),
+                    reason,
+                }),
+            }
+        }
+        Self { list, unfit, origin, median: Mutex::default(), turns: AtomicUsize::new(0) }
+    }
+
+    /// The same, measuring from where an older answer had come to: its median, and whose turn it is.
+    #[must_use]
+    pub fn after(self, held: &Self) -> Self {
+        let median = *held.median.lock().unwrap_or_else(PoisonError::into_inner);
+        let turns = AtomicUsize::new(held.turns.load(Ordering::Relaxed));
+        Self { median: Mutex::new(median), turns, ..self }
+    }
+
+    /// A number that grows with every call.
+    pub fn turn(&self) -> usize {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The median of the latencies that were measured in this pool.
+    pub fn median_latency(&self) -> Duration {
+        let mut kept = self.median.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, median)) = *kept
+            && at.elapsed() < MEDIAN_KEPT
+        {
+            return median;
+        }
+        let before = kept.map_or(PRIOR, |(_, median)| median);
+        let mut measured: Vec<_> =
+            self.list.iter().filter_map(|provider| provider.lane.latency(before)).collect();
+        measured.sort_unstable();
+        let median = measured.get(measured.len() / 2).copied().unwrap_or(PRIOR);
+        *kept = Some((Instant::now(), median));
+        median
+    }
+}
+
+// === impl Provider ===
+
+impl Provider {
+    fn of(row: &CapabilityRow, endpoints: &Endpoints, zone: Option<&str>) -> Result<Self, String> {
+        let endpoint = endpoints.get(&row.agent_id, &row.agent_endpoint)?;
+        Ok(Self {
+            lane: endpoint.lane(&row.capability.name),
+            is_safe_to_repeat: row.capability.annotations.is_safe_to_repeat(),
+            is_forbidden: endpoint.pool.refusal().is_some(),
+            tool: row.capability.name.clone(),
+            version: row.capability.version.clone(),
+            status: row.agent_status,
+            weight: row.agent_weight,
+            zone_factor: zone_factor(zone, zone_of(&row.agent_labels)),
+            labels: row.agent_labels.clone(),
+            endpoint,
+        })
+    }
+}
+
+/// The zone that an agent's labels name.
+pub fn zone_of(labels: &BTreeMap<String, String>) -> Option<&str> {
+    ZONE_LABELS.iter().find_map(|label| labels.get(*label)).map(String::as_str)
+}
+
+/// Nobody looks worse for a zone that is not known.
+fn zone_factor(ours: Option<&str>, theirs: Option<&str>) -> f64 {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) if ours != theirs => OTHER_ZONE,
+        _ => 1.0,
+    }
+}

@@ -1,0 +1,161 @@
+//! How an endpoint is spoken to: which era of MCP it is of, found out once, and one HTTP exchange with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use mesh_mcp::answer::AnswerReader;
+use mesh_mcp::call::{self, ClientInfo, Post};
+use mesh_mcp::error::AnswerError;
+use mesh_mcp::message::ServerMessage;
+use mesh_mcp::peer::{self, Peer};
+
+use crate::endpoint::Endpoint;
+use crate::error::AttemptError;
+use crate::pool::{Content, Payload};
+
+/// Largest answer, in bytes.
+pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// How much of an error page is shown.
+const EXCERPT: usize = 200;
+/// Time given to a stream to end after its answer came, so that the connection can be used again.
+const STREAM_END: Duration = Duration::from_secs(1);
+/// Who we are, for the peer's logs.
+pub const US: ClientInfo = ClientInfo { name: "mesh-sidecar", version: env!("CARGO_PKG_VERSION") };
+/// The same as a header.
+const USER: HeaderValue = HeaderValue::from_static(concat!("mesh-sidecar/", env!("CARGO_PKG_VERSION")));
+
+/// A read answer with what surrounds it.
+pub struct Heard {
+    /// Status and headers.
+    pub head: http::response::Parts,
+    /// The message in it.
+    pub message: Option<ServerMessage>,
+}
+
+/// Finds out how the endpoint wants to be spoken to, once for all calls.
+///
+/// # Errors
+/// When the handshake fails.
+pub async fn speak(endpoint: &Endpoint) -> Result<Arc<Peer>, AttemptError> {
+    if let Some(peer) = endpoint.peer.load_full() {
+        return Ok(peer);
+    }
+    let _once = endpoint.handshake.lock().await;
+    if let Some(peer) = endpoint.peer.load_full() {
+        return Ok(peer);
+    }
+    let peer = shake_hands(endpoint).await?;
+    tracing::debug!(agent.id = endpoint.agent_id, ?peer, "found out how an agent speaks MCP");
+    let peer = Arc::new(peer);
+    endpoint.peer.store(Some(Arc::clone(&peer)));
+    Ok(peer)
+}
+
+async fn shake_hands(endpoint: &Endpoint) -> Result<Peer, AttemptError> {
+    match greet(endpoint, call::discover(US)).await {
+        Ok(heard) if peer::is_current(heard.head.status, heard.message.as_ref()) => return Ok(Peer::Current),
+        // Some older servers answer a method that they do not know with 5xx.
+        Ok(_) | Err(AttemptError::Status { .. }) => {}
+        Err(fault) => return Err(fault),
+    }
+    let heard = greet(endpoint, call::initialize(US)).await?;
+    let Some(peer) = peer::handshaken(&heard.head.headers, heard.message.as_ref()) else {
+        return Ok(Peer::Bare);
+    };
+    greet(endpoint, call::initialized(&peer)).await?;
+    Ok(peer)
+}
+
+/// A request of the handshake. An answer that is no MCP at all is an answer too: an older server's refusal.
+async fn greet(endpoint: &Endpoint, request: Post) -> Result<Heard, AttemptError> {
+    let (head, mut body) = exchange(endpoint, request).await?.into_parts();
+    let message = match read_greeting(&head, &mut body).await {
+        Err(AttemptError::Protocol(AnswerError::ContentType(_) | AnswerError::NotJsonRpc(_))) => None,
+        outcome => outcome?,
+    };
+    end_of_stream(body);
+    Ok(Heard { head, message })
+}
+
+async fn read_greeting(
+    head: &http::response::Parts,
+    body: &mut Content,
+) -> Result<Option<ServerMessage>, AttemptError> {
+    let mut reader = AnswerReader::begin(&head.headers).map_err(AttemptError::Protocol)?;
+    let mut size = 0;
+    while let Some(piece) = next_piece(body).await? {
+        size += piece.len();
+        if size > MAX_ANSWER {
+            return Err(AttemptError::TooLarge(MAX_ANSWER));
+        }
+        if let Some(message) = reader.take(&piece, drop).map_err(AttemptError::Protocol)? {
+            return Ok(Some(message));
+        }
+    }
+    reader.finish().map_err(AttemptError::Protocol)
+}
+
+/// One HTTP exchange; what is no answer to the request but a refusal of HTTP is an error.
+///
+/// # Errors
+/// [`AttemptError`].
+pub async fn exchange(endpoint: &Endpoint, post: Post) -> Result<Response<Content>, AttemptError> {
+    let address = endpoint.pool.address();
+    let mut request = Request::new(Payload::Whole(Some(post.body)));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = address.path.clone();
+    *request.headers_mut() = post.headers;
+    request.headers_mut().insert(HOST, address.authority.clone());
+    request.headers_mut().insert(USER_AGENT, USER);
+    let response = endpoint.pool.send(request).await?;
+    match response.status() {
+        StatusCode::TOO_MANY_REQUESTS => Err(busy(response.headers())),
+        status if status.is_redirection() => Err(redirected(response.headers())),
+        status if status.is_server_error() => Err(refusal(response).await),
+        _ => Ok(response),
+    }
+}
+
+/// The next piece of an answer.
+///
+/// # Errors
+/// When the connection broke.
+pub async fn next_piece(body: &mut Content) -> Result<Option<Bytes>, AttemptError> {
+    match body.frame().await {
+        Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+        Some(Err(fault)) => Err(AttemptError::Broken(fault)),
+        None => Ok(None),
+    }
+}
+
+/// Lets a stream end after its answer, so that the connection can be used again; closes it if it does not.
+pub fn end_of_stream(mut body: Content) {
+    if !http_body::Body::is_end_stream(&body) {
+        let ended = async move { while let Ok(Some(_)) = next_piece(&mut body).await {} };
+        tokio::spawn(tokio::time::timeout(STREAM_END, ended));
+    }
+}
+
+/// A refusal because the peer has too much to do.
+pub fn busy(headers: &http::HeaderMap) -> AttemptError {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    AttemptError::Busy { retry_after: seconds.map(Duration::from_secs) }
+}
+
+fn redirected(headers: &http::HeaderMap) -> AttemptError {
+    let location = headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    AttemptError::Redirected(location.unwrap_or_else(|| "an address that it does not name".to_owned()))
+}
+
+/// An HTTP error with the beginning of what it said.
+async fn refusal(response: Response<Content>) -> AttemptError {
+    let (head, mut body) = response.into_parts();
+    let piece = next_piece(&mut body).await.ok().flatten().unwrap_or_default();
+    let text = String::from_utf8_lossy(&piece[..piece.len().min(EXCERPT)]).trim().to_owned();
+    end_of_stream(body);
+    AttemptError::Status { status: head.status, body: text }
+}

@@ -1,0 +1,225 @@
+//! What calls ask for: a capability and conditions, read once, with everything that all calls of the same share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mesh_api::capability;
+use mesh_api::error::Fault;
+use mesh_api::query::CapabilityQuery;
+use tokio::time::Instant;
+
+use crate::discovery::{Discovery, ProviderSlot};
+use crate::error::CallError;
+use crate::hedge::Hedging;
+use crate::metrics::{Meters, Metrics};
+use crate::retry::Budget;
+use crate::terms::Terms;
+
+/// Every namespace.
+const EVERYWHERE: &str = "*";
+/// Most targets that are remembered, and most capabilities with a retry budget of their own.
+const MAX_KNOWN: usize = 1_024;
+
+/// What a call asks for.
+#[derive(Debug)]
+pub struct Target {
+    /// The question that the registry is asked.
+    pub query: CapabilityQuery,
+    /// Where its answer is.
+    pub slot: Arc<ProviderSlot>,
+    /// What all calls of the capability share.
+    pub shared: Arc<Shared>,
+}
+
+/// What all calls of one capability share, whatever their conditions.
+#[derive(Debug)]
+pub struct Shared {
+    /// What the manifest says about them.
+    pub terms: Terms,
+    /// What counts them.
+    pub meters: Meters,
+    budget: Mutex<Budget>,
+    hedging: Mutex<Hedging>,
+}
+
+/// The targets of a sidecar.
+pub struct Targets {
+    discovery: Arc<Discovery>,
+    metrics: Arc<Metrics>,
+    namespace: String,
+    terms: HashMap<String, Terms>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// By the path and the query string as they came.
+    targets: HashMap<String, Arc<Target>>,
+    shared: HashMap<String, Arc<Shared>>,
+}
+
+// === impl Targets ===
+
+impl Targets {
+    /// Targets of calls that stay in `namespace` unless told otherwise, under the `terms` of the manifest.
+    pub fn new(
+        discovery: Arc<Discovery>,
+        metrics: Arc<Metrics>,
+        namespace: String,
+        terms: HashMap<String, Terms>,
+    ) -> Self {
+        Self { discovery, metrics, namespace, terms, known: Mutex::default() }
+    }
+
+    /// The target of calls of `capability` with this raw query string.
+    ///
+    /// # Errors
+    /// Every fault of the name and the query.
+    pub fn get(&self, capability: &str, raw: &str) -> Result<Arc<Target>, CallError> {
+        let key = if raw.is_empty() { capability.to_owned() } else { format!("{capability}?{raw}") };
+        if let Some(target) = self.known().targets.get(&key) {
+            return Ok(Arc::clone(target));
+        }
+        let target = Arc::new(self.read(capability, raw)?);
+        let mut known = self.known();
+        if known.targets.len() >= MAX_KNOWN {
+            known.targets.clear();
+        }
+        known.targets.insert(key, Arc::clone(&target));
+        Ok(target)
+    }
+
+    /// The targets of the manifest's dependencies.
+    pub fn dependencies(&self) -> Vec<Arc<Target>> {
+        self.terms.keys().filter_map(|capability| self.get(capability, "").ok()).collect()
+    }
+
+    fn read(&self, capability: &str, raw: &str) -> Result<Target, CallError> {
+        let terms = self.terms.get(capability);
+        let query = read_query(capability, raw, &self.namespace, terms)?;
+        let slot = self.discovery.slot(&query);
+        Ok(Target { query, slot, shared: self.shared(capability, terms) })
+    }
+
+    fn shared(&self, capability: &str, terms: Option<&Terms>) -> Arc<Shared> {
+        let mut known = self.known();
+        let has_own = known.shared.contains_key(capability) || known.shared.len() < MAX_KNOWN;
+        let key = if has_own { capability } else { "" };
+        let shared = known.shared.entry(key.to_owned()).or_insert_with(|| {
+            Arc::new(Shared {
+                terms: terms.cloned().unwrap_or_default(),
+                meters: self.metrics.of(capability),
+                budget: Mutex::new(Budget::new(Instant::now())),
+                hedging: Mutex::default(),
+            })
+        });
+        Arc::clone(shared)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    /// The capability's name.
+    pub fn capability(&self) -> &str {
+        self.query.capability.name.as_deref().unwrap_or_default()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// The retry budget.
+    pub fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known for hedging.
+    pub fn hedging(&self) -> MutexGuard<'_, Hedging> {
+        self.hedging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is asked of the registry for a call of `capability` with this raw query string.
+fn read_query(
+    capability: &str,
+    raw: &str,
+    own_namespace: &str,
+    terms: Option<&Terms>,
+) -> Result<CapabilityQuery, CallError> {
+    let mut faults = Vec::new();
+    if !capability::is_name(capability) {
+        faults.push(Fault::new("capability", format!("must be {}", capability::NAME_RULE)));
+    }
+    let mut query = CapabilityQuery::parse(raw).unwrap_or_else(|mut more| {
+        faults.append(&mut more);
+        CapabilityQuery::default()
+    });
+    let unfit = [
+        ("name", query.capability.name.is_some()),
+        ("fuzzy_match", query.fuzzy_match),
+        ("limit", query.paging.limit.is_some()),
+        ("continue", query.paging.continue_token.is_some()),
+        ("watch", query.watch.is_some()),
+    ];
+    faults.extend(
+        unfit.iter().filter(|(_, given)| *given).map(|(name, _)| Fault::new(*name, "has no place in a call")),
+    );
+    if !faults.is_empty() {
+        return Err(CallError::Invalid(faults));
+    }
+    query.capability.name = Some(capability.to_owned());
+    if let Some(terms) = terms {
+        query.capability.version = query.capability.version.or_else(|| terms.version_constraint.clone());
+        query.label_selector = query.label_selector.or_else(|| terms.label_selector.clone());
+    }
+    // The balancer judges the health of everybody itself, and whoever names a deprecated capability wants it.
+    query.agent_status = Vec::new();
+    query.include_deprecated = true;
+    query.agent_namespace = match query.agent_namespace.take() {
+        None => Some(own_namespace.to_owned()),
+        Some(everywhere) if everywhere == EVERYWHERE => None,
+        named => named,
+    };
+    Ok(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(capability: &str, raw: &str) -> Result<CapabilityQuery, Vec<Fault>> {
+        let terms = Terms { version_constraint: "^2".parse().ok(), ..Terms::default() };
+        match read_query(capability, raw, "prod", Some(&terms)) {
+            Ok(query) => Ok(query),
+            Err(CallError::Invalid(faults)) => Err(faults),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn calls_stay_in_their_own_namespace_unless_told_otherwise() {
+        let namespace = |raw| read("summarize", raw).unwrap().agent_namespace;
+        assert_eq!(namespace(""), Some("prod".to_owned()));
+        assert_eq!(namespace("namespace=test"), Some("test".to_owned()));
+        assert_eq!(namespace("namespace=*"), None);
+    }
+
+    #[test]
+    fn a_dependency_is_what_is_asked_for_unless_the_call_says_otherwise() {
+        let version =
+            |raw| read("summarize", raw).unwrap().capability.version.map(|version| version.to_string());
+        assert_eq!(version("").as_deref(), Some("^2"));
+        assert_eq!(version("version_constraint=^3").as_deref(), Some("^3"));
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        assert_eq!(read("9x", "versoin_constraint=1&limit=3&fuzzy_match=true").unwrap_err().len(), 2);
+        assert_eq!(read("x", "limit=3&fuzzy_match=true&name=y").unwrap_err().len(), 3);
+    }
+}

@@ -1,0 +1,227 @@
+//! The errand of `/call`: a tool call to one endpoint, in the way that endpoint wants to be spoken to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mesh_mcp::answer::AnswerReader;
+use mesh_mcp::call::{self, HANDSHAKE_ID, Post};
+use mesh_mcp::error::{AnswerError, RpcError};
+use mesh_mcp::message::ServerMessage;
+use mesh_mcp::peer::Peer;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::endpoint::Endpoint;
+use crate::errand::{Errand, Fallen, Stamp};
+use crate::error::AttemptError;
+use crate::patience::{Limits, Patience};
+use crate::pool::Content;
+use crate::speech::{Heard, MAX_ANSWER, US, end_of_stream, exchange, next_piece, speak};
+
+/// Time for telling an older server that a call is cancelled.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The next id of a call. One session of an older server carries many calls at once, and the server keeps them apart by
+/// this number.
+static NEXT_ID: AtomicU64 = AtomicU64::new(HANDSHAKE_ID + 1);
+
+/// A call of the tool that offers a capability.
+#[derive(Debug)]
+pub struct ToolCall {
+    arguments: Box<RawValue>,
+    listening: Option<Listening>,
+}
+
+/// A caller that wants to hear what happens on the way to the answer.
+#[derive(Debug)]
+struct Listening {
+    notes: mpsc::Sender<Bytes>,
+    limits: Limits,
+    /// Whether it has heard something: from then on the call belongs to the provider that said it.
+    has_begun: AtomicBool,
+}
+
+/// What the peer answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// The tool's result, byte for byte. It may report an error of the tool.
+    Result(Box<RawValue>),
+    /// The peer refused the call.
+    Error(RpcError),
+}
+
+/// Tells an older server that nobody waits any more, unless the call came to an end. A current one sees the end of the
+/// connection.
+struct Cancel {
+    endpoint: Arc<Endpoint>,
+    peer: Arc<Peer>,
+    id: u64,
+    is_due: bool,
+}
+
+// === impl ToolCall ===
+
+impl ToolCall {
+    /// A call whose answer is wanted as a whole.
+    pub fn new(arguments: Box<RawValue>) -> Self {
+        Self { arguments, listening: None }
+    }
+
+    /// A call whose caller also wants to hear what the server says on the way, message by message.
+    pub fn listening(arguments: Box<RawValue>, notes: mpsc::Sender<Bytes>, limits: Limits) -> Self {
+        Self { arguments, listening: Some(Listening { notes, limits, has_begun: AtomicBool::new(false) }) }
+    }
+
+    async fn carry(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        tool: &str,
+        stamp: Stamp<'_>,
+    ) -> Result<Answer, AttemptError> {
+        let (peer, heard) = self.ask(endpoint, tool, stamp).await?;
+        if !is_forgotten(&peer, &heard) {
+            return answer(heard);
+        }
+        // The peer restarted, perhaps as another release: it did not take the call. Once more from the beginning.
+        endpoint.peer.store(None);
+        answer(self.ask(endpoint, tool, stamp).await?.1)
+    }
+
+    /// Sends the call in the way that the endpoint wants to be spoken to.
+    async fn ask(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        tool: &str,
+        stamp: Stamp<'_>,
+    ) -> Result<(Arc<Peer>, Heard), AttemptError> {
+        let peer = stamp.in_time(speak(endpoint)).await.map_err(unsent)?;
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let call = call::ToolCall {
+            id,
+            name: tool,
+            arguments: &self.arguments,
+            wants_progress: self.listening.is_some(),
+        };
+        let mut post = call::tool(&peer, US, call);
+        stamp.write(&mut post.headers);
+        let mut cancel = Cancel { endpoint: Arc::clone(endpoint), peer: Arc::clone(&peer), id, is_due: true };
+        let outcome = self.hear(endpoint, post, stamp.deadline).await;
+        cancel.is_due = matches!(outcome, Err(AttemptError::TimedOut | AttemptError::Stalled(_)));
+        outcome.map(|heard| (peer, heard))
+    }
+
+    async fn hear(&self, endpoint: &Endpoint, post: Post, deadline: Instant) -> Result<Heard, AttemptError> {
+        let mut patience = Patience::until(deadline);
+        let (head, body) = patience.wait(exchange(endpoint, post)).await?.into_parts();
+        let message = match self.read(&head, body, &mut patience).await {
+            // A refusal of HTTP without a JSON-RPC message in it.
+            Err(AttemptError::Protocol(_)) if head.status.is_client_error() => None,
+            outcome => outcome?,
+        };
+        Ok(Heard { head, message })
+    }
+
+    async fn read(
+        &self,
+        head: &http::response::Parts,
+        mut body: Content,
+        patience: &mut Patience,
+    ) -> Result<Option<ServerMessage>, AttemptError> {
+        let mut reader = AnswerReader::begin(&head.headers).map_err(AttemptError::Protocol)?;
+        let (mut size, mut notes) = (0, Vec::new());
+        while let Some(piece) = patience.wait(next_piece(&mut body)).await? {
+            size += piece.len();
+            // Of a stream each event is limited, and time limits the whole.
+            if size > MAX_ANSWER && matches!(reader, AnswerReader::Json(_)) {
+                return Err(AttemptError::TooLarge(MAX_ANSWER));
+            }
+            let message = reader.take(&piece, |note| notes.push(note)).map_err(AttemptError::Protocol)?;
+            if let Some(listening) = self.listening.as_ref().filter(|_| !notes.is_empty()) {
+                listening.tell(&mut notes, patience).await;
+            }
+            notes.clear();
+            if message.is_some() {
+                end_of_stream(body);
+                return Ok(message);
+            }
+        }
+        reader.finish().map_err(AttemptError::Protocol)
+    }
+}
+
+impl Errand for ToolCall {
+    type Answer = Answer;
+
+    fn is_call_of(&self, _name: &str) -> bool {
+        true
+    }
+
+    fn can_race(&self) -> bool {
+        self.listening.is_none()
+    }
+
+    fn can_repeat(&self) -> bool {
+        !self.listening.as_ref().is_some_and(|listening| listening.has_begun.load(Ordering::Relaxed))
+    }
+
+    async fn attempt(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        tool: &str,
+        stamp: Stamp<'_>,
+    ) -> Result<Answer, Fallen<Answer>> {
+        self.carry(endpoint, tool, stamp).await.map_err(Fallen::from)
+    }
+}
+
+// === impl Listening ===
+
+impl Listening {
+    /// Passes on what the server said. A caller that takes it slowly slows the server down.
+    async fn tell(&self, notes: &mut Vec<Vec<u8>>, patience: &mut Patience) {
+        self.has_begun.store(true, Ordering::Relaxed);
+        for note in notes.drain(..) {
+            // A caller that is gone takes this whole call with it.
+            self.notes.send(Bytes::from(note)).await.ok();
+        }
+        patience.has_begun(self.limits);
+    }
+}
+
+// === impl Cancel ===
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        let (true, Peer::Handshaken { .. }) = (self.is_due, self.peer.as_ref()) else { return };
+        let (endpoint, post) = (Arc::clone(&self.endpoint), call::cancelled(&self.peer, self.id));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let telling = async move { exchange(&endpoint, post).await.map(drop) };
+            runtime.spawn(tokio::time::timeout(CANCEL_TIMEOUT, telling));
+        }
+    }
+}
+
+fn is_forgotten(peer: &Peer, heard: &Heard) -> bool {
+    let (status, message) = (heard.head.status, heard.message.as_ref());
+    peer.session_is_lost(status, message) || peer.era_has_changed(status, message)
+}
+
+/// What happens before the call is sent leaves it unsent.
+fn unsent(fault: AttemptError) -> AttemptError {
+    match fault {
+        handshake @ AttemptError::Handshake(_) => handshake,
+        other => AttemptError::Handshake(Box::new(other)),
+    }
+}
+
+fn answer(heard: Heard) -> Result<Answer, AttemptError> {
+    match heard.message {
+        Some(ServerMessage::Result(result)) => Ok(Answer::Result(result)),
+        Some(ServerMessage::Error(error)) => Ok(Answer::Error(error)),
+        _ if heard.head.status.is_success() => Err(AttemptError::Protocol(AnswerError::Empty)),
+        _ => Err(AttemptError::Status { status: heard.head.status, body: String::new() }),
+    }
+}
