@@ -16,7 +16,9 @@ pub mod program;
 
 pub mod cutter;
 pub mod scripted;
+pub mod web;
 
 pub mod exchange;
+pub mod http;
 
 pub mod wait;

@@ -138,6 +138,18 @@ impl Program {
     }
 }
 
+/// Runs the program `name` to its end: its exit code and what it printed.
+///
+/// # Panics
+/// When it cannot be started, or does not end in time.
+pub async fn run(name: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(binary(name));
+    let running = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = timeout(PATIENCE, running).await.expect("it ends in time").expect("it can be started");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
 async fn collect(output: Option<impl AsyncRead + Unpin>, lines: Arc<Mutex<Vec<String>>>) {
     let Some(output) = output else { return };
     let mut reader = BufReader::new(output).lines();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::exchange::{self, Answer};
 use crate::program::Program;
@@ -59,6 +59,22 @@ impl TestRegistry {
     /// When it does not answer.
     pub async fn post(&self, target: &str, body: &Value) -> Answer {
         exchange::post(self.address, target, body).await.expect("the registry answers")
+    }
+
+    /// Registers the agent `id` at `endpoint` with one capability and what `more` adds, and lets it be heard.
+    ///
+    /// # Panics
+    /// When the registry refuses it.
+    pub async fn offer(&self, id: &str, endpoint: &str, capability: &Value, more: &Value) {
+        let mut agent = json!({"id": id, "endpoint": endpoint, "capabilities": [capability],
+            "health_interval": 600.0, "timeout_threshold": 1_800.0, "eviction_threshold": 3_600.0});
+        for (key, value) in more.as_object().into_iter().flatten() {
+            agent[key] = value.clone();
+        }
+        let answer = self.post("/agents", &agent).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = self.post("/heartbeat", &json!({"agent_id": id})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
     /// Whether it is alive and nothing in it has panicked.

@@ -1,18 +1,21 @@
 //! An MCP agent that does as it is told: it speaks any era, fails on command, and counts what it executes.
 
-use std::collections::VecDeque;
+mod answer;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use mesh_daemon::listen::Listener;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::answer::{Reply, Waiting, error, progress, reply, result, stream};
 
 /// The session that an agent with sessions mints.
 const SESSION: &str = "session-";
@@ -37,6 +40,8 @@ pub enum Act {
     Answer,
     /// Executes it, waits, and answers.
     AnswerAfter(Duration),
+    /// Executes it, reports its progress so many times, each after this pause, and answers. Only as a stream.
+    Progress(usize, Duration),
     /// Executes it and closes the connection instead of answering.
     Vanish,
     /// Refuses it with this status.
@@ -66,11 +71,19 @@ struct Script {
     acts: Mutex<VecDeque<Act>>,
     otherwise: Mutex<Act>,
     executed: AtomicUsize,
+    /// How often each call was executed, by the argument `call`.
+    executions: Mutex<BTreeMap<u64, usize>>,
     handshakes: AtomicUsize,
+    /// Calls whose caller went away before the answer.
+    abandoned: Arc<AtomicUsize>,
+    /// Notifications that a call is cancelled.
+    cancelled: AtomicUsize,
+    /// The ids of the requests that are being answered.
+    answering: Mutex<BTreeSet<String>>,
+    /// The headers of the last call.
+    headers: Mutex<HeaderMap>,
     session: AtomicUsize,
 }
-
-type Reply = Response<Full<Bytes>>;
 
 // === impl ScriptedAgent ===
 
@@ -93,7 +106,12 @@ impl ScriptedAgent {
             acts: Mutex::default(),
             otherwise: Mutex::new(Act::Answer),
             executed: AtomicUsize::new(0),
+            executions: Mutex::default(),
             handshakes: AtomicUsize::new(0),
+            abandoned: Arc::default(),
+            cancelled: AtomicUsize::new(0),
+            answering: Mutex::default(),
+            headers: Mutex::default(),
             session: AtomicUsize::new(1),
         });
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
@@ -124,6 +142,30 @@ impl ScriptedAgent {
         self.script.executed.load(Ordering::SeqCst)
     }
 
+    /// How often each call was executed, by its argument `call`.
+    pub fn executions(&self) -> BTreeMap<u64, usize> {
+        lock(&self.script.executions).clone()
+    }
+
+    /// Calls whose caller went away before the answer, by closing the connection.
+    pub fn abandoned(&self) -> usize {
+        self.script.abandoned.load(Ordering::SeqCst)
+    }
+
+    /// Notifications so far that a call is cancelled.
+    pub fn cancelled(&self) -> usize {
+        self.script.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// A header of the last call, empty when absent.
+    pub fn header(&self, name: &str) -> String {
+        let headers = lock(&self.script.headers);
+        headers
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .unwrap_or_default()
+    }
+
     /// Handshakes so far.
     pub fn handshakes(&self) -> usize {
         self.script.handshakes.load(Ordering::SeqCst)
@@ -150,9 +192,16 @@ async fn serve(script: Arc<Script>, request: Request<Incoming>) -> Result<Reply,
             Ok(script.initialize(&message, speech))
         }
         "notifications/initialized" => Ok(reply(StatusCode::ACCEPTED, String::new())),
+        "notifications/cancelled" => {
+            script.cancelled.fetch_add(1, Ordering::SeqCst);
+            Ok(reply(StatusCode::ACCEPTED, String::new()))
+        }
         "tools/call" => match script.refusal(&head.headers, &message, speech) {
             Some(refusal) => Ok(refusal),
-            None => script.call(&message).await,
+            None => {
+                *lock(&script.headers) = head.headers;
+                script.call_once(&message, speech).await
+            }
         },
         _ => Ok(unknown_method(&message, speech)),
     }
@@ -197,11 +246,26 @@ impl Script {
         }
     }
 
+    /// An older server keeps the calls of a session apart by their ids, and mixes up those that are alike.
+    async fn call_once(&self, message: &Value, speech: Speech) -> Result<Reply, std::io::Error> {
+        let id = message["id"].to_string();
+        let is_new = lock(&self.answering).insert(id.clone());
+        if speech == Speech::Session && !is_new {
+            return Ok(error(StatusCode::OK, message, -32600, "another call has this id"));
+        }
+        let outcome = self.call(message).await;
+        lock(&self.answering).remove(&id);
+        outcome
+    }
+
     async fn call(&self, message: &Value) -> Result<Reply, std::io::Error> {
         let act = lock(&self.acts).pop_front().unwrap_or(*lock(&self.otherwise));
         if !matches!(act, Act::Refuse(_) | Act::RpcError(_)) {
             self.executed.fetch_add(1, Ordering::SeqCst);
+            let call = message["params"]["arguments"]["call"].as_u64();
+            call.into_iter().for_each(|call| *lock(&self.executions).entry(call).or_default() += 1);
         }
+        let mut waiting = Waiting { abandoned: Arc::clone(&self.abandoned), is_over: false };
         match act {
             Act::Vanish => return Err(std::io::Error::other("vanished")),
             Act::Refuse(status) => {
@@ -211,11 +275,15 @@ impl Script {
             Act::Babble => return Ok(reply(StatusCode::OK, "blah".to_owned())),
             Act::RpcError(code) => return Ok(error(StatusCode::OK, message, code, "no")),
             Act::AnswerAfter(pause) => tokio::time::sleep(pause).await,
-            Act::Answer | Act::ToolError => {}
+            Act::Answer | Act::ToolError | Act::Progress(..) => {}
         }
         let text = format!("{} did {}", self.name, message["params"]["arguments"]);
         let outcome = json!({"content": [{"type": "text", "text": text}], "isError": act == Act::ToolError,
             "structuredContent": {"served_by": self.name, "arguments": message["params"]["arguments"]}});
+        if let Act::Progress(times, pause) = act {
+            return Ok(progress(message, &outcome, times, pause, waiting));
+        }
+        waiting.is_over = true;
         Ok(if self.streams { stream(message, &outcome) } else { result(message, outcome) })
     }
 
@@ -233,35 +301,6 @@ fn unknown_method(message: &Value, speech: Speech) -> Reply {
         Speech::Handshake => error(StatusCode::OK, message, -32601, "Method not found"),
         Speech::Bare => reply(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
     }
-}
-
-fn result(message: &Value, result: Value) -> Reply {
-    reply(StatusCode::OK, json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string())
-}
-
-fn error(status: StatusCode, message: &Value, code: i64, text: &str) -> Reply {
-    let error = json!({"code": code, "message": text});
-    reply(status, json!({"jsonrpc": "2.0", "id": message["id"], "error": error}).to_string())
-}
-
-fn stream(message: &Value, outcome: &Value) -> Reply {
-    let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}});
-    let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": outcome});
-    let events = format!(": hello\n\nevent: message\ndata: {progress}\n\nevent: message\ndata: {answer}\n\n");
-    typed(StatusCode::OK, "text/event-stream", events)
-}
-
-fn reply(status: StatusCode, body: String) -> Reply {
-    let media_type = if body.starts_with('{') { "application/json" } else { "text/plain" };
-    typed(status, media_type, body)
-}
-
-fn typed(status: StatusCode, media_type: &str, body: String) -> Reply {
-    let mut response = Response::builder().status(status).header("content-type", media_type);
-    if status.is_redirection() {
-        response = response.header("location", "/mcp/");
-    }
-    response.body(Full::new(Bytes::from(body))).expect("a response of known parts")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -99,3 +99,20 @@ async fn a_redirect_is_not_followed_and_says_what_to_do() {
         answer.text()
     );
 }
+
+#[tokio::test]
+async fn many_calls_share_one_session_and_its_one_handshake() {
+    let registry = TestRegistry::in_memory().await;
+    let agent = ScriptedAgent::start("old", Speech::Session).await;
+    registry.offer("old", &agent.endpoint(), &json!({"name": "work"}), &json!({})).await;
+    let caller = TestSidecar::caller(&registry, &[]).await;
+    agent.always(Act::AnswerAfter(std::time::Duration::from_millis(50)));
+    // The agent refuses two calls of one id at a time, as an older server would mix up their answers.
+    let arguments: Vec<_> = (0..40).map(|call| json!({"call": call})).collect();
+    let calls = arguments.iter().map(|arguments| caller.call("work", arguments));
+    for (call, answer) in futures_util::future::join_all(calls).await.into_iter().enumerate() {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.json()["structuredContent"]["arguments"]["call"], call);
+    }
+    assert_eq!((agent.handshakes(), agent.executed()), (1, 40));
+}

@@ -11,11 +11,16 @@ mod registry_mcp;
 mod registry_watch;
 mod seed_document;
 
+mod addresses;
 mod breaker;
+mod choices;
 mod eras;
 mod lifecycle;
+mod memory;
 mod one_call;
+mod plain_http;
 mod provider_killed;
 mod registry_killed;
 mod retries;
 mod sidecar_input;
+mod streaming;

@@ -1,26 +1,13 @@
 //! Rubbish in: every malformed request, manifest and configuration gets an error that names its faults; nothing panics.
 
-use std::process::Stdio;
-
 use mesh_tests::exchange;
-use mesh_tests::program::binary;
+use mesh_tests::program::run;
 use mesh_tests::registry::TestRegistry;
 use mesh_tests::sidecar::TestSidecar;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
 
-async fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(binary("sidecar-under-test"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
-}
+const SIDECAR: &str = "sidecar-under-test";
 
 #[tokio::test]
 async fn a_manifest_with_many_faults_is_refused_with_all_of_them_and_their_lines() {
@@ -34,7 +21,7 @@ async fn a_manifest_with_many_faults_is_refused_with_all_of_them_and_their_lines
     .unwrap();
     let path = file.to_str().unwrap();
     let (code, text) =
-        run(&["--manifest", path, "--check", "--max-retries", "99", "--registry", "nowhere"]).await;
+        run(SIDECAR, &["--manifest", path, "--check", "--max-retries", "99", "--registry", "nowhere"]).await;
     assert_eq!(code, Some(64), "{text}");
     for expected in [
         "'endpoint' field is required",
@@ -57,9 +44,9 @@ async fn check_and_help_say_what_there_is() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("agent.yaml");
     std::fs::write(&file, "id: a\nendpoint: http://localhost:1/mcp\n").unwrap();
-    let (code, text) = run(&["--manifest", file.to_str().unwrap(), "--check"]).await;
+    let (code, text) = run(SIDECAR, &["--manifest", file.to_str().unwrap(), "--check"]).await;
     assert_eq!((code, text.contains("is valid")), (Some(0), true), "{text}");
-    let (code, text) = run(&["--help"]).await;
+    let (code, text) = run(SIDECAR, &["--help"]).await;
     assert_eq!(code, Some(0));
     for setting in mesh_sidecar::config::PROGRAM.settings {
         assert!(
@@ -72,9 +59,9 @@ async fn check_and_help_say_what_there_is() {
             "{text}"
         );
     }
-    let (code, text) = run(&["--manifest", "/nowhere/agent.yaml"]).await;
+    let (code, text) = run(SIDECAR, &["--manifest", "/nowhere/agent.yaml"]).await;
     assert!(code == Some(64) && text.contains("/nowhere/agent.yaml: cannot be read"), "{text}");
-    let (code, text) = run(&["--listne", "127.0.0.1:0"]).await;
+    let (code, text) = run(SIDECAR, &["--listne", "127.0.0.1:0"]).await;
     assert!(code == Some(64) && text.contains("--listen"), "{text}");
 }
 
@@ -82,7 +69,7 @@ async fn check_and_help_say_what_there_is() {
 async fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let (code, text) = run(&["--listen", &address]).await;
+    let (code, text) = run(SIDECAR, &["--listen", &address]).await;
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(&format!("cannot listen on {address}")) && text.contains("--listen"), "{text}");
 }
