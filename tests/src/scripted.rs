@@ -21,7 +21,7 @@ use self::answer::{Reply, Waiting, error, progress, reply, result, stream};
 const SESSION: &str = "session-";
 
 /// How an agent wants to be spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Speech {
     /// Revision 2026-07-28: stateless, with routing headers, which it checks.
     Current,
@@ -30,13 +30,15 @@ pub enum Speech {
     /// `initialize` first, without a session.
     Handshake,
     /// `tools/call` and nothing else.
+    #[default]
     Bare,
 }
 
 /// What an agent does with one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Act {
     /// Executes it and answers.
+    #[default]
     Answer,
     /// Executes it, waits, and answers.
     AnswerAfter(Duration),
@@ -63,7 +65,7 @@ pub struct ScriptedAgent {
     _stop: DropGuard,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Script {
     name: String,
     speech: Mutex<Speech>,
@@ -99,21 +101,8 @@ impl ScriptedAgent {
     }
 
     async fn with(name: &str, speech: Speech, streams: bool) -> Self {
-        let script = Arc::new(Script {
-            name: name.to_owned(),
-            speech: Mutex::new(speech),
-            streams,
-            acts: Mutex::default(),
-            otherwise: Mutex::new(Act::Answer),
-            executed: AtomicUsize::new(0),
-            executions: Mutex::default(),
-            handshakes: AtomicUsize::new(0),
-            abandoned: Arc::default(),
-            cancelled: AtomicUsize::new(0),
-            answering: Mutex::default(),
-            headers: Mutex::default(),
-            session: AtomicUsize::new(1),
-        });
+        let (name, speech) = (name.to_owned(), Mutex::new(speech));
+        let script = Arc::new(Script { name, speech, streams, ..Script::default() });
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
         let (address, stop) = (listener.local_addr(), CancellationToken::new());
         let serving = Arc::clone(&script);
@@ -293,11 +282,10 @@ impl Script {
 }
 
 fn unknown_method(message: &Value, speech: Speech) -> Reply {
+    let nobody = json!({"id": "server-error"});
     match speech {
         Speech::Current => error(StatusCode::NOT_FOUND, message, -32601, "Method not found"),
-        Speech::Session => {
-            error(StatusCode::BAD_REQUEST, &json!({"id": "server-error"}), -32600, "Missing session ID")
-        }
+        Speech::Session => error(StatusCode::BAD_REQUEST, &nobody, -32600, "Missing session ID"),
         Speech::Handshake => error(StatusCode::OK, message, -32601, "Method not found"),
         Speech::Bare => reply(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
     }
