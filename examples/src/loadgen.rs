@@ -23,6 +23,7 @@ pub mod words;
 pub mod schedule;
 pub mod tally;
 
+pub mod meter;
 pub mod server;
 
 pub mod process;

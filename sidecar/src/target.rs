@@ -17,7 +17,7 @@ use crate::terms::Terms;
 
 /// Every namespace.
 const EVERYWHERE: &str = "*";
-/// Most targets that are remembered, and most capabilities with a retry budget of their own.
+/// Most targets that are remembered, and most capabilities whose targets share a retry budget.
 const MAX_KNOWN: usize = 1_024;
 
 /// What a call asks for.
@@ -103,17 +103,20 @@ impl Targets {
 
     fn shared(&self, capability: &str, terms: Option<&Terms>) -> Arc<Shared> {
         let mut known = self.known();
-        let has_own = known.shared.contains_key(capability) || known.shared.len() < MAX_KNOWN;
-        let key = if has_own { capability } else { "" };
-        let shared = known.shared.entry(key.to_owned()).or_insert_with(|| {
-            Arc::new(Shared {
-                terms: terms.cloned().unwrap_or_default(),
-                meters: self.metrics.of(capability),
-                budget: Mutex::new(Budget::new(Instant::now())),
-                hedging: Mutex::default(),
-            })
+        if let Some(shared) = known.shared.get(capability) {
+            return Arc::clone(shared);
+        }
+        let shared = Arc::new(Shared {
+            terms: terms.cloned().unwrap_or_default(),
+            meters: self.metrics.of(capability),
+            budget: Mutex::new(Budget::new(Instant::now())),
+            hedging: Mutex::default(),
         });
-        Arc::clone(shared)
+        // Whoever makes up names must not fill the memory: beyond the limit each target has a budget of its own.
+        if known.shared.len() < MAX_KNOWN {
+            known.shared.insert(capability.to_owned(), Arc::clone(&shared));
+        }
+        shared
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

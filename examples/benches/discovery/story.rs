@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use mesh_examples::loadgen::process::others_at_work;
 use mesh_examples::loadgen::question::Class;
 use mesh_examples::loadgen::table::{Table, say};
 use mesh_examples::loadgen::tally::Outcome;
@@ -204,12 +205,6 @@ fn cold_start(agents: usize, start: &ColdStart, target: &str) -> String {
         start.resident as f64 / MIB,
         start.per_second
     )
-}
-
-/// How busy the machine is: latencies and rates of a machine that others use tell of them, too.
-fn others_at_work() -> anyhow::Result<String> {
-    let averages = std::fs::read_to_string("/proc/loadavg")?;
-    Ok(format!("load average {}", averages.split(' ').next().unwrap_or_default()))
 }
 
 fn ms(outcome: &Outcome, percent: f64) -> String {

@@ -1,4 +1,6 @@
 //! Asks a server: as fast as it answers (closed loop), or at a fixed rate whatever it does (open loop).
+//!
+//! What is asked, and which answer is a good one, the question knows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,16 +18,22 @@ use super::wire::{Base, Connection, drained};
 /// Time that requests of a fixed rate which are late may still be sent; those left then count as not answered.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Something that can be asked again and again.
+pub trait Ask: Send + Sync + 'static {
+    /// Asks and reads the answer to its end; how many bytes it has. Any answer but a good one is an error.
+    fn ask(&self, connection: &mut Connection) -> impl Future<Output = anyhow::Result<usize>> + Send;
+}
+
 /// Questions, and open connections to whoever is asked.
 #[derive(Debug)]
-pub struct Driver {
-    questions: Arc<[Question]>,
+pub struct Driver<Q = Question> {
+    questions: Arc<[Q]>,
     connections: Vec<Connection>,
 }
 
 /// One that asks, with a connection of its own.
-struct Caller {
-    questions: Arc<[Question]>,
+struct Caller<Q> {
+    questions: Arc<[Q]>,
     /// The number of the next request, of all callers.
     next: Arc<AtomicU64>,
     connection: Connection,
@@ -34,17 +42,17 @@ struct Caller {
 
 // === impl Driver ===
 
-impl Driver {
+impl<Q: Ask> Driver<Q> {
     /// Opens this many connections to `base` and asks once over each.
     ///
     /// # Errors
     /// When nobody answers.
-    pub async fn connect(base: &Base, questions: Vec<Question>, connections: usize) -> anyhow::Result<Self> {
+    pub async fn connect(base: &Base, questions: Vec<Q>, connections: usize) -> anyhow::Result<Self> {
         ensure!(!questions.is_empty(), "there is nothing to ask");
         let mut open = Vec::new();
         for number in 0..connections.max(1) {
             let mut connection = Connection::to(base);
-            connection.fetch(&questions[number % questions.len()].target).await?;
+            questions[number % questions.len()].ask(&mut connection).await?;
             open.push(connection);
         }
         Ok(Self { questions: questions.into(), connections: open })
@@ -63,6 +71,23 @@ impl Driver {
                 caller.ask(number, Instant::now()).await;
             }
             caller
+        })
+        .await
+    }
+
+    /// Asks so many times in all, over every connection as soon as the answer before is there.
+    ///
+    /// # Errors
+    /// As [`Self::closed`].
+    pub async fn times(&mut self, count: u64) -> anyhow::Result<Outcome> {
+        self.each(Instant::now(), move |mut caller| async move {
+            loop {
+                let number = caller.next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    break caller;
+                }
+                caller.ask(number, Instant::now()).await;
+            }
         })
         .await
     }
@@ -92,7 +117,7 @@ impl Driver {
                         caller.ask(number, schedule.at(number)).await;
                     } else {
                         let late = now.saturating_duration_since(schedule.at(number));
-                        caller.tally.failed(late, || "the rate is more than it answers".to_owned());
+                        caller.tally.late(late);
                     }
                 }
                 caller
@@ -104,8 +129,8 @@ impl Driver {
     /// Lets a caller work on each connection, and puts together what they tell.
     async fn each<W, F>(&mut self, began: Instant, work: W) -> anyhow::Result<Outcome>
     where
-        W: Fn(Caller) -> F,
-        F: Future<Output = Caller> + Send + 'static,
+        W: Fn(Caller<Q>) -> F,
+        F: Future<Output = Caller<Q>> + Send + 'static,
     {
         let (next, mut callers, mut tally) = (Arc::default(), JoinSet::new(), Tally::default());
         for connection in self.connections.drain(..) {
@@ -123,23 +148,26 @@ impl Driver {
 
 // === impl Caller ===
 
-impl Caller {
+impl<Q: Ask> Caller<Q> {
     async fn ask(&mut self, number: u64, since: Instant) {
-        let asked = self.answer(number).await;
+        let question = &self.questions[(number % self.questions.len() as u64) as usize];
+        let asked = question.ask(&mut self.connection).await;
         let latency = since.elapsed();
         match asked {
             Ok(bytes) => self.tally.answered(latency, bytes),
             Err(fault) => self.tally.failed(latency, || format!("{fault:#}")),
         }
     }
+}
 
-    /// Asks and reads the answer; how many bytes it has.
-    async fn answer(&mut self, number: u64) -> anyhow::Result<usize> {
-        let question = &self.questions[(number % self.questions.len() as u64) as usize];
-        let response = self.connection.get(&question.target, question.etag.as_ref()).await?;
+// === impl Ask ===
+
+impl Ask for Question {
+    async fn ask(&self, connection: &mut Connection) -> anyhow::Result<usize> {
+        let response = connection.get(&self.target, self.etag.as_ref()).await?;
         let (status, bytes) = (response.status(), drained(response).await?);
-        let is_unchanged = status == StatusCode::NOT_MODIFIED && question.etag.is_some();
-        ensure!(status == StatusCode::OK || is_unchanged, "{} is answered with {status}", question.target);
+        let is_unchanged = status == StatusCode::NOT_MODIFIED && self.etag.is_some();
+        ensure!(status == StatusCode::OK || is_unchanged, "{} is answered with {status}", self.target);
         Ok(bytes)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -17,6 +17,8 @@ use super::wire::Base;
 /// Time for a server to say where it listens: one that first loads a million agents needs its time, and so does a floor
 /// that first asks a slow registry a thousand questions.
 const START_LIMIT: Duration = Duration::from_secs(600);
+/// Time for a server to end that is asked to: for one under a tool that counts, much more than it takes.
+const END_LIMIT: Duration = Duration::from_secs(120);
 /// What a server logs: its address, which is needed, and troubles. A line for each of a million registrations would
 /// measure the pipe.
 const LOG_FILTER: &str = "warn,mesh_registry::server=info";
@@ -39,10 +41,18 @@ impl Server {
     /// # Errors
     /// When it does not start, or says nothing in time.
     pub async fn start(program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
-        let name = program.display();
         let mut command = Command::new(program);
-        command.args(arguments).env("RUST_LOG", LOG_FILTER).kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(arguments).env("RUST_LOG", LOG_FILTER);
+        Self::run(command).await
+    }
+
+    /// Starts a command as it stands and waits until it says where it listens.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn run(mut command: Command) -> anyhow::Result<Self> {
+        let name = command.as_std().get_program().to_string_lossy().into_owned();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
         let process = Process(child.id().context("it has only been started")?);
         let mut lines = BufReader::new(child.stdout.take().context("its output is piped")?).lines();
@@ -68,6 +78,18 @@ impl Server {
     /// When it cannot be killed.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill().await.context("a server cannot be killed")
+    }
+
+    /// Asks it to end, as a supervisor does, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or does not end.
+    pub async fn terminate(mut self) -> anyhow::Result<()> {
+        let asked = Command::new("kill").arg(self.process.0.to_string()).status().await?;
+        ensure!(asked.success(), "process {} cannot be asked to end", self.process.0);
+        let ended = timeout(END_LIMIT, self.child.wait()).await;
+        ended.with_context(|| format!("process {} does not end", self.process.0))??;
+        Ok(())
     }
 }
 

@@ -10,6 +10,8 @@ pub struct Tally {
     pub bytes: u64,
     /// Requests that got no answer, or not the one that was wanted.
     pub errors: u64,
+    /// Those of them that were never sent, because the rate was more than was answered.
+    pub late: u64,
     /// What was wrong the first time.
     pub first_error: Option<String>,
 }
@@ -25,6 +27,8 @@ pub struct Outcome {
     pub bytes: u64,
     /// Requests that got no answer, or not the one that was wanted.
     pub errors: u64,
+    /// Those of them that were never sent, because the rate was more than was answered.
+    pub late: u64,
     /// What was wrong the first time.
     pub first_error: Option<String>,
     /// From the first request to the last answer.
@@ -48,20 +52,27 @@ impl Tally {
         self.first_error.get_or_insert_with(reason);
     }
 
+    /// A request that was due so long ago that it was not sent any more; it counts as failed.
+    pub fn late(&mut self, latency: Duration) {
+        self.late += 1;
+        self.failed(latency, || "the rate is more than it answers".to_owned());
+    }
+
     /// Both together.
     pub fn merge(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
         self.bytes += other.bytes;
         self.errors += other.errors;
+        self.late += other.late;
         self.first_error = self.first_error.take().or(other.first_error);
     }
 
     /// All of it, made in `elapsed`.
     pub fn conclude(self, elapsed: Duration) -> Outcome {
-        let Self { mut latencies, bytes, errors, first_error } = self;
+        let Self { mut latencies, bytes, errors, late, first_error } = self;
         latencies.sort_unstable();
         let answered = latencies.len() as u64 - errors;
-        Outcome { latencies, answered, bytes, errors, first_error, elapsed }
+        Outcome { latencies, answered, bytes, errors, late, first_error, elapsed }
     }
 }
 
@@ -124,10 +135,10 @@ mod tests {
         let (mut tally, mut other) = (Tally::default(), Tally::default());
         tally.answered(Duration::from_millis(1), 30);
         other.failed(Duration::from_secs(5), || "no answer".to_owned());
-        other.failed(Duration::from_secs(4), || "again".to_owned());
+        other.late(Duration::from_secs(4));
         tally.merge(other);
         let outcome = tally.conclude(Duration::from_secs(1));
-        assert_eq!((outcome.answered, outcome.errors), (1, 2));
+        assert_eq!((outcome.answered, outcome.errors, outcome.late), (1, 2, 1));
         assert_eq!(outcome.first_error.as_deref(), Some("no answer"));
         assert_eq!(outcome.percentile(100.0), Duration::from_secs(5));
         assert!((outcome.rate() - 1.0).abs() < 1e-9 && (outcome.bytes_each() - 30.0).abs() < 1e-9);
