@@ -64,21 +64,23 @@ impl hyper::service::Service<Request<Incoming>> for Api {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, Infallible>> + Send>>;
 
-    /// Calls take the straight way; everything else goes through the router.
+    /// Calls take the straight way; everything else goes through the router. Each way has a future of its own, because one
+    /// for all would be as large as the largest, and is moved for every request.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let this = self.clone();
+        if let Err(refusal) = guard::check(&request) {
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
+        let path = request.uri().path();
+        let state = Arc::clone(&self.state);
+        if path.starts_with(call::PATH) {
+            return Box::pin(async move { Ok(call::serve(&state, request).await) });
+        }
+        if path.starts_with(proxy::PATH) {
+            return Box::pin(async move { Ok(proxy::serve(&state, request).await) });
+        }
+        let router = self.router.clone();
         Box::pin(async move {
-            if let Err(refusal) = guard::check(&request) {
-                return Ok(refusal);
-            }
-            let path = request.uri().path();
-            if path.starts_with(call::PATH) {
-                return Ok(call::serve(&this.state, request).await);
-            }
-            if path.starts_with(proxy::PATH) {
-                return Ok(proxy::serve(&this.state, request).await);
-            }
-            let response = this.router.oneshot(request.map(Body::new)).await;
+            let response = router.oneshot(request.map(Body::new)).await;
             response.map(|response| response.map(ReplyBody::Other))
         })
     }

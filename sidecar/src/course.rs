@@ -131,7 +131,8 @@ impl<'c, E: Errand> Course<'c, E> {
     pub async fn attempt<'p>(&self, providers: &'p Providers, picked: Picked<'p>) -> Attempts<'p, E::Answer> {
         match self.hedge_delay(picked.provider) {
             None => (self.attempt_at(picked, 1).await, None),
-            Some(delay) => self.attempt_hedged(providers, picked, delay).await,
+            // Boxed, so that the rare way does not make the future of every call three times as large.
+            Some(delay) => Box::pin(self.attempt_hedged(providers, picked, delay)).await,
         }
     }
 

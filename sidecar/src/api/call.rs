@@ -48,7 +48,7 @@ pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<R
         }
     };
     if wants_events {
-        return stream(state, call, arguments).await;
+        return Box::pin(stream(state, call, arguments)).await;
     }
     answer(state.outbound.carry(&call, &ToolCall::new(arguments)).await)
 }
