@@ -11,7 +11,7 @@ use crate::errand::{Errand, Fallen, Stamp};
 use crate::error::AttemptError;
 use crate::hop;
 use crate::pool::{Content, Payload};
-use crate::replay::Replay;
+use crate::replay::{BodyFault, Replay};
 use crate::speech::busy;
 
 /// Methods of MCP that change nothing: asking twice is as good as once (`Mcp-Method`, revision 2026-07-28).
@@ -60,6 +60,16 @@ impl PlainRequest {
         }
     }
 
+    /// What the caller broke, or did not send, is no fault of the peer.
+    fn blame(&self, fault: AttemptError) -> AttemptError {
+        let Some(body) = &self.body else { return fault };
+        match (body.fault(), fault) {
+            (Some(broken), _) => AttemptError::Body(broken),
+            (None, AttemptError::TimedOut) if body.is_awaited() => AttemptError::Body(BodyFault::Late),
+            (None, fault) => fault,
+        }
+    }
+
     fn request(&self, endpoint: &Endpoint, stamp: Stamp<'_>) -> Request<Payload> {
         let payload = match &self.body {
             None => Payload::Whole(None),
@@ -98,13 +108,13 @@ impl Errand for PlainRequest {
         stamp: Stamp<'_>,
     ) -> Result<Response<Content>, Fallen<Response<Content>>> {
         let sending = endpoint.pool.send(self.request(endpoint, stamp));
-        let mut response = stamp.in_time(sending).await.map_err(|fault| {
-            // What the caller broke is no fault of the peer.
-            let broken = self.body.as_ref().and_then(Replay::fault);
-            broken.map_or(fault, AttemptError::Body)
-        })?;
+        let mut response = stamp.in_time(sending).await.map_err(|fault| self.blame(fault))?;
         hop::strip(response.headers_mut());
         match response.status() {
+            // Nothing was asked that another protocol or a later answer would belong to.
+            status if status.is_informational() => {
+                Err(AttemptError::Status { status, body: String::new() }.into())
+            }
             StatusCode::TOO_MANY_REQUESTS => {
                 Err(Fallen { fault: busy(response.headers()), answer: Some(response) })
             }

@@ -43,6 +43,9 @@ pub enum BodyFault {
     /// The caller broke off.
     #[error("the caller broke off in the middle of its body")]
     Broken,
+    /// The caller did not send it in time.
+    #[error("the caller did not send its body within the time of the call")]
+    Late,
     /// It is larger than we take.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
@@ -63,6 +66,8 @@ struct Source<B> {
     /// Whether everything that came is kept.
     is_whole: bool,
     turn: u64,
+    /// Whether the provider would take more than the caller has sent.
+    is_awaited: bool,
     fault: Option<BodyFault>,
     keeping: Keeping,
 }
@@ -80,6 +85,7 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
             limit,
             is_whole: true,
             turn: 0,
+            is_awaited: false,
             fault: None,
             keeping,
         };
@@ -108,6 +114,11 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
     pub fn fault(&self) -> Option<BodyFault> {
         lock(&self.source).fault
     }
+
+    /// Whether the provider waits for the caller.
+    pub fn is_awaited(&self) -> bool {
+        lock(&self.source).is_awaited
+    }
 }
 
 // === impl Source ===
@@ -119,7 +130,9 @@ impl<B: Body<Data = Bytes> + Unpin> Source<B> {
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        match ready!(Pin::new(body).poll_frame(context)) {
+        let frame = Pin::new(body).poll_frame(context);
+        self.is_awaited = frame.is_pending();
+        match ready!(frame) {
             Some(Ok(frame)) => {
                 // Trailers are not passed on: they are hop-by-hop unless announced, and no agent we know uses them.
                 let piece = frame.into_data().unwrap_or_default();

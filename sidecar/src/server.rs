@@ -61,6 +61,8 @@ impl Server {
         let address = config.listen;
         let listener =
             Listener::bind(address).await.map_err(|source| StartError::Bind { address, source })?;
+        // An agent that stops reading must not hold its provider for ever.
+        let listener = listener.cut_stalled(config.pace.limits.idle);
         let client = Client::new(&config.registries, config.registry_timeout)?;
         let rooms = Rooms::new(
             config,

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 /// Most sessions that are remembered.
 const MAX_SESSIONS: usize = 10_000;
+/// Longest session id that is remembered, in bytes: with all places taken they are 10 MB.
+const MAX_BYTES: usize = 1_024;
 /// Time without use after which one is forgotten.
 const KEPT: Duration = Duration::from_secs(30 * 60);
 
@@ -33,6 +35,9 @@ struct Pin {
 impl Sessions {
     /// Remembers that `agent_id` minted `session`.
     pub fn pin(&self, session: &HeaderValue, agent_id: &str, now: Instant) {
+        if session.len() > MAX_BYTES {
+            return;
+        }
         let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
         if pins.len() >= MAX_SESSIONS && !pins.contains_key(session) {
             pins.retain(|_, pin| pin.is_kept(now));
@@ -92,6 +97,14 @@ mod tests {
         let later = start + Duration::from_secs(60);
         assert_eq!(sessions.provider(&session(0), later), None);
         assert!((1..=MAX_SESSIONS).all(|i| sessions.provider(&session(i), later).is_some()));
+    }
+
+    #[test]
+    fn a_provider_cannot_fill_the_memory_with_long_names() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let long = HeaderValue::from_str(&"x".repeat(MAX_BYTES + 1)).unwrap();
+        sessions.pin(&long, "a", now);
+        assert_eq!(sessions.provider(&long, now), None);
     }
 
     proptest! {

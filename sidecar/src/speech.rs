@@ -23,6 +23,8 @@ pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
 const EXCERPT: usize = 200;
 /// Time given to a stream to end after its answer came, so that the connection can be used again.
 const STREAM_END: Duration = Duration::from_secs(1);
+/// Longest pause that a peer can ask for, whatever it says.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Who we are, for the peer's logs.
 pub const US: ClientInfo = ClientInfo { name: "mesh-sidecar", version: env!("CARGO_PKG_VERSION") };
 /// The same as a header.
@@ -143,7 +145,7 @@ pub fn end_of_stream(mut body: Content) {
 /// A refusal because the peer has too much to do.
 pub fn busy(headers: &http::HeaderMap) -> AttemptError {
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    AttemptError::Busy { retry_after: seconds.map(Duration::from_secs) }
+    AttemptError::Busy { retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE)) }
 }
 
 fn redirected(headers: &http::HeaderMap) -> AttemptError {
@@ -158,4 +160,23 @@ async fn refusal(response: Response<Content>) -> AttemptError {
     let text = String::from_utf8_lossy(&piece[..piece.len().min(EXCERPT)]).trim().to_owned();
     end_of_stream(body);
     AttemptError::Status { status: head.status, body: text }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_cannot_ask_to_be_left_alone_for_ever() {
+        let asked = |value: &'static str| {
+            busy(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))])).asked_pause()
+        };
+        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
+        assert_eq!(asked("18446744073709551615"), Some(LONGEST_PAUSE));
+        for none in ["", "-1", "soon", "99999999999999999999999", "Wed, 21 Oct 2026 07:28:00 GMT"] {
+            assert_eq!(asked(none), None, "{none}");
+        }
+    }
 }

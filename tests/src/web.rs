@@ -83,6 +83,12 @@ async fn serve(name: &str, counts: Arc<Counts>, request: Request<Incoming>) -> R
         }
         ["events", count, pause] => events(counts, count.parse().unwrap_or(1), pause.parse().unwrap_or(1)),
         ["status", status] => whole(status.parse().unwrap_or(StatusCode::OK), name),
+        ["busy", pause] => {
+            let mut response = whole(StatusCode::TOO_MANY_REQUESTS, name);
+            response.headers_mut().insert("retry-after", pause.parse().expect("a header value"));
+            response
+        }
+        ["101"] => whole(StatusCode::SWITCHING_PROTOCOLS, ""),
         ["session"] => {
             let mut response = whole(StatusCode::OK, name);
             let session = format!("session-of-{name}").parse().expect("a header value");

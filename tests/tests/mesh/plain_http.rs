@@ -93,6 +93,41 @@ async fn a_large_body_passes_and_a_larger_one_is_refused_before_and_on_the_way()
 }
 
 #[tokio::test]
+async fn a_caller_that_does_not_send_its_body_is_not_held_against_the_provider() {
+    let mesh = mesh(1, &[]).await;
+    let head =
+        "POST /proxy/web/size HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 100\r\n";
+    for _ in 0..3 {
+        let half = format!("{head}X-Mesh-Timeout-Ms: 200\r\n\r\nhalf of it");
+        let answer = exchange::raw(mesh.caller.address, half.as_bytes()).await.unwrap();
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (400, Some("malformed_body")),
+            "{}",
+            answer.text()
+        );
+    }
+    let explanation = mesh.caller.get("/explain/web").await.json();
+    let candidate = &explanation["candidates"][0];
+    assert_eq!(
+        (&candidate["failure"], &candidate["breaker"]),
+        (&json!(0.0), &json!("closed")),
+        "{candidate}"
+    );
+}
+
+#[tokio::test]
+async fn a_provider_that_asks_for_absurd_things_is_answered_for_and_does_no_harm() {
+    let mut mesh = mesh(1, &["--call-timeout", "2"]).await;
+    let busy = http::get(mesh.url("/busy/18446744073709551615")).await;
+    assert_eq!((busy.status().as_u16(), busy.text().await.unwrap()), (429, "w0".to_owned()));
+    let switched = exchange::get(mesh.caller.address, "/proxy/web/101").await.unwrap();
+    assert_eq!(switched.status, 502, "{}", switched.text());
+    assert_eq!(http::get(mesh.url("/")).await.status(), 200);
+    assert!(!mesh.caller.program.printed().contains("panicked") && !mesh.caller.program.has_ended());
+}
+
+#[tokio::test]
 async fn events_pass_one_by_one_and_closing_the_stream_closes_the_provider() {
     let mesh = mesh(1, &[]).await;
     let mut response = http::get(mesh.url("/events/1000000/30")).await;
