@@ -50,7 +50,7 @@ impl<S: Source> Cache<S> {
     pub fn slot(&self, key: &S::Key) -> Arc<Slot<S>> {
         let mut slots = self.lock();
         if let Some(slot) = slots.get(key) {
-            self.touch(slot);
+            self.note_use(slot);
             return Arc::clone(slot);
         }
         if slots.len() >= MAX_KEYS {
@@ -59,7 +59,7 @@ impl<S: Source> Cache<S> {
             oldest.and_then(|oldest| slots.remove(&oldest)).iter().for_each(|slot| slot.forget());
         }
         let slot = Arc::new(Slot::new(key.clone()));
-        self.touch(&slot);
+        self.note_use(&slot);
         slots.insert(key.clone(), Arc::clone(&slot));
         slot
     }
@@ -105,12 +105,19 @@ impl<S: Source> Cache<S> {
         }
     }
 
-    /// Asks again and waits, because somebody said that there is a new answer.
+    /// Asks again and waits, because somebody said that there is a new answer. The answer to a question that was under way
+    /// already may be older than that.
     ///
     /// # Errors
     /// When the registry cannot be asked.
-    pub async fn renew(self: &Arc<Self>, slot: &Arc<Slot<S>>) -> Result<(), Arc<ClientError>> {
-        self.ask(slot).await.map_err(|_| Arc::new(ClientError::Silent(self.ages.patience)))?.map(drop)
+    pub async fn renew(&self, slot: &Slot<S>) -> Result<(), Arc<ClientError>> {
+        let _once = slot.asking.lock().await;
+        self.fetch(slot).await.map(drop)
+    }
+
+    /// Whether a question may be asked now that nobody waits for.
+    pub fn may_ask(&self) -> bool {
+        self.gate.admits()
     }
 
     /// Puts an answer in its place that was remembered elsewhere for `age`, unless there is one.
@@ -185,17 +192,23 @@ impl<S: Source> Cache<S> {
             {
                 return Ok(Arc::clone(newer));
             }
-            slot.note_asked();
-            match this.source.fetch(&slot.key, held.map(|held| Arc::clone(&held.value))).await {
-                Ok(value) => {
-                    this.gate.succeeded();
-                    let held = Arc::new(Held { value, at: Instant::now() });
-                    slot.held.store(Some(Arc::clone(&held)));
-                    Ok(held)
-                }
-                Err(fault) => Err(this.gate.failed(fault)),
-            }
+            this.fetch(&slot).await
         })
+    }
+
+    /// Asks. Only for whoever holds `asking`.
+    async fn fetch(&self, slot: &Slot<S>) -> Result<Arc<Held<S::Value>>, Arc<ClientError>> {
+        slot.note_asked();
+        let held = slot.held.load_full().map(|held| Arc::clone(&held.value));
+        match self.source.fetch(&slot.key, held).await {
+            Ok(value) => {
+                self.gate.succeeded();
+                let held = Arc::new(Held { value, at: Instant::now() });
+                slot.held.store(Some(Arc::clone(&held)));
+                Ok(held)
+            }
+            Err(fault) => Err(self.gate.failed(fault)),
+        }
     }
 
     fn touch(&self, slot: &Arc<Slot<S>>) {
@@ -203,6 +216,10 @@ impl<S: Source> Cache<S> {
         if slot.is_forgotten.load(Ordering::Relaxed) && slot.is_forgotten.swap(false, Ordering::Relaxed) {
             self.lock().insert(slot.key.clone(), Arc::clone(slot));
         }
+        self.note_use(slot);
+    }
+
+    fn note_use(&self, slot: &Slot<S>) {
         slot.used.store(self.age_of(Instant::now()), Ordering::Relaxed);
     }
 

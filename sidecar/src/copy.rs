@@ -72,7 +72,7 @@ impl Copy {
         let age = self.written.map(|written| written.elapsed());
         let is_due = match age {
             None => true,
-            Some(age) => age >= RENEWAL || (age >= PAUSE && self.holds != versions(discovery)),
+            Some(age) => age >= RENEWAL || (age >= PAUSE && self.holds != discovery.editions()),
         };
         if is_due {
             self.save_now(discovery).await;
@@ -81,7 +81,7 @@ impl Copy {
 
     /// Writes what there is, if there is anything.
     pub async fn save_now(&mut self, discovery: &Discovery) {
-        let holds = versions(discovery);
+        let holds = discovery.editions();
         if holds.is_empty() {
             return;
         }
@@ -103,16 +103,6 @@ impl Copy {
         tokio::fs::write(&beside, bytes).await?;
         tokio::fs::rename(&beside, &self.file).await
     }
-}
-
-fn versions(discovery: &Discovery) -> Vec<(String, u64)> {
-    let mut versions: Vec<_> = discovery
-        .remembered()
-        .iter()
-        .map(|answer| (answer.query.to_string(), answer.resource_version))
-        .collect();
-    versions.sort_unstable();
-    versions
 }
 
 fn contents(answers: Vec<Remembered>, now: Timestamp) -> std::io::Result<Vec<u8>> {
@@ -139,7 +129,7 @@ fn read(file: &Path, now: Timestamp) -> std::io::Result<Vec<Remembered>> {
     let answers = contents.answers.into_iter().filter_map(|one| {
         let query = CapabilityQuery::parse(&one.query).ok()?;
         let age = Duration::try_from_secs_f64(one.age).ok()?.saturating_add(passed);
-        Some(Remembered { query, rows: one.capabilities, resource_version: 0, age })
+        Some(Remembered { query, rows: one.capabilities, age })
     });
     Ok(answers.collect())
 }
@@ -155,7 +145,6 @@ mod tests {
         Remembered {
             query: CapabilityQuery::parse(&format!("name={name}")).unwrap(),
             rows: vec![serde_json::from_value(row).unwrap()],
-            resource_version: 7,
             age: Duration::from_secs(5),
         }
     }

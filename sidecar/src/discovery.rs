@@ -46,8 +46,6 @@ pub struct Remembered {
     pub query: CapabilityQuery,
     /// What was answered.
     pub rows: Vec<CapabilityRow>,
-    /// The newest change in it.
-    pub resource_version: u64,
     /// How long ago.
     pub age: Duration,
 }
@@ -84,6 +82,11 @@ impl Discovery {
     /// Asks again soon, because a provider could not be reached.
     pub fn doubt(&self, slot: &Arc<ProviderSlot>) {
         self.providers.revalidate(slot);
+    }
+
+    /// Whether the registry may be asked now what nobody waits for.
+    pub fn may_ask(&self) -> bool {
+        self.providers.may_ask()
     }
 
     /// Renews the answer with every change that the registry tells of, until the watch ends.
@@ -126,18 +129,24 @@ impl Discovery {
         self.providers.prefetch(slot);
     }
 
+    /// Which answers about providers are not empty, and the newest change in each.
+    pub fn editions(&self) -> Vec<(String, u64)> {
+        let answers = self.providers.slots().into_iter().filter_map(|slot| {
+            let (providers, _) = slot.answer()?;
+            let is_empty = providers.origin.rows.is_empty();
+            (!is_empty).then(|| (slot.key.to_string(), providers.origin.resource_version))
+        });
+        let mut editions: Vec<_> = answers.collect();
+        editions.sort_unstable();
+        editions
+    }
+
     /// The answers about providers that are not empty.
     pub fn remembered(&self) -> Vec<Remembered> {
         let answers = self.providers.slots().into_iter().filter_map(|slot| {
             let (providers, age) = slot.answer()?;
-            let Origin { rows, resource_version, .. } = &providers.origin;
-            let remembered = Remembered {
-                query: slot.key.clone(),
-                rows: rows.clone(),
-                resource_version: *resource_version,
-                age,
-            };
-            (!rows.is_empty()).then_some(remembered)
+            let rows = &providers.origin.rows;
+            (!rows.is_empty()).then(|| Remembered { query: slot.key.clone(), rows: rows.clone(), age })
         });
         answers.collect()
     }

@@ -1,12 +1,10 @@
 //! Looks after what discovery remembers: asks for the dependencies of our agent before the first call, forgets what nobody
 //! uses, watches the registry for what is used, and keeps a copy on the disk for the next start.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_api::query::CapabilityQuery;
-use mesh_client::backoff::Backoff;
+use rand::RngExt as _;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -17,9 +15,10 @@ use crate::target::Targets;
 
 /// Time between two rounds.
 const TICK: Duration = Duration::from_secs(1);
-/// First and longest pause before a watch that has ended is opened anew. Long enough that a fleet whose registry went away
-/// does not come back to it all at once.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
+/// Longest pause before a watch that has ended is opened anew, of which each takes a part at random: a registry that
+/// restarts ends the watches of a whole fleet at once, and two requests of each of 1,000 are to stay below 300 a second.
+/// Meanwhile answers are asked for as if nobody watched.
+const SPREAD: Duration = Duration::from_secs(15);
 /// Most questions that are watched: each is a connection to the registry.
 const MAX_WATCHED: usize = 64;
 
@@ -39,7 +38,13 @@ pub struct Keeper {
     targets: Arc<Targets>,
     mode: Mode,
     copy: Option<Copy>,
-    watches: HashMap<CapabilityQuery, AbortHandle>,
+    watches: Vec<Watch>,
+}
+
+/// A watch of one answer, for as long as this is held.
+struct Watch {
+    slot: Arc<ProviderSlot>,
+    task: AbortHandle,
 }
 
 // === impl Keeper ===
@@ -47,7 +52,7 @@ pub struct Keeper {
 impl Keeper {
     /// Will look after `discovery`, with the dependencies among `targets`.
     pub fn new(discovery: Arc<Discovery>, targets: Arc<Targets>, mode: Mode, copy: Option<Copy>) -> Self {
-        Self { discovery, targets, mode, copy, watches: HashMap::new() }
+        Self { discovery, targets, mode, copy, watches: Vec::new() }
     }
 
     /// Works until `stop`.
@@ -60,7 +65,7 @@ impl Keeper {
                 () = stop.cancelled() => break,
             }
         }
-        self.watches.values().for_each(AbortHandle::abort);
+        self.watches.clear();
         if let Some(copy) = &mut self.copy {
             copy.save_now(&self.discovery).await;
         }
@@ -79,35 +84,42 @@ impl Keeper {
         }
     }
 
+    /// Watches what is used, and nothing else.
     fn watch(&mut self, slots: &[Arc<ProviderSlot>]) {
-        self.watches.retain(|query, watch| {
-            let is_used = slots.iter().any(|slot| slot.key == *query);
-            if !is_used {
-                watch.abort();
-            }
-            is_used
-        });
+        self.watches.retain(|watch| slots.iter().any(|slot| watch.is_of(slot)));
         for slot in slots {
-            if self.watches.len() < MAX_WATCHED && !self.watches.contains_key(&slot.key) {
-                let watching = tokio::spawn(follow(Arc::clone(&self.discovery), Arc::clone(slot)));
-                self.watches.insert(slot.key.clone(), watching.abort_handle());
+            if self.watches.len() < MAX_WATCHED && !self.watches.iter().any(|watch| watch.is_of(slot)) {
+                let task = tokio::spawn(follow(Arc::clone(&self.discovery), Arc::clone(slot)));
+                self.watches.push(Watch { slot: Arc::clone(slot), task: task.abort_handle() });
             }
         }
     }
 }
 
-/// Follows one answer, over and over. In between it is asked for as if nobody watched.
+/// Follows one answer, over and over.
 async fn follow(discovery: Arc<Discovery>, slot: Arc<ProviderSlot>) {
-    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
-        let began = tokio::time::Instant::now();
-        let Err(fault) = discovery.follow(&slot).await;
-        tracing::debug!(query = %slot.key, reason = chain(&*fault), "a watch has ended");
-        if began.elapsed() > PAUSES.1 {
-            backoff.reset();
+        if discovery.may_ask() {
+            let Err(fault) = discovery.follow(&slot).await;
+            tracing::debug!(query = %slot.key, reason = chain(&*fault), "a watch has ended");
         }
-        let pause = backoff.pause(&mut rand::rng());
+        let pause = SPREAD.mul_f64(rand::rng().random_range(0.0..1.0));
         tokio::time::sleep(pause).await;
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// A task that has broken is as good as none.
+    fn is_of(&self, slot: &Arc<ProviderSlot>) -> bool {
+        Arc::ptr_eq(&self.slot, slot) && !self.task.is_finished()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

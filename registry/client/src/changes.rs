@@ -75,3 +75,37 @@ impl std::fmt::Debug for Changes {
         f.debug_struct("Changes").field("registry", &self.registry).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    async fn changes(pieces: &[&'static str]) -> usize {
+        let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).collect();
+        let registry = Registry::at("http://registry:8000").unwrap();
+        let mut changes = Changes::of(stream::iter(pieces).boxed(), &registry);
+        let mut seen = 0;
+        while changes.next().await.is_ok() {
+            seen += 1;
+        }
+        seen
+    }
+
+    #[tokio::test]
+    async fn bookmarks_and_comments_are_no_changes_and_pieces_make_no_difference() {
+        let bookmark = "event: BOOKMARK\nid: 7\ndata: {\"type\":\"BOOKMARK\"}\n\n";
+        assert_eq!(changes(&[bookmark, ": keep-alive\n\n", "garbage", "\n\n"]).await, 0);
+        let change = "event: MODIFIED\nid: 8\ndata: {}\n\n";
+        assert_eq!(changes(&[bookmark, change, bookmark, change]).await, 2);
+        assert_eq!(changes(&["event: ADD", "ED\ndata: {", "}\n", "\n", "event: DELETED\n"]).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_says_nothing_is_taken_for_dead() {
+        let registry = Registry::at("http://registry:8000").unwrap();
+        let mut changes = Changes::of(stream::pending().boxed(), &registry);
+        assert!(matches!(changes.next().await, Err(ClientError::Silent(_))));
+    }
+}
