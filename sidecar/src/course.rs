@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -75,7 +75,7 @@ pub struct Course<'c, E> {
     trusts_hints: bool,
     found: Found<Providers>,
     /// Attempts begun.
-    begun: u32,
+    begun: AtomicU32,
     /// Agents tried.
     tried: Vec<String>,
 }
@@ -107,7 +107,17 @@ impl<'c, E: Errand> Course<'c, E> {
     ) -> Self {
         let branch = ways.routing.branch(&call.target, call.passport.affinity.as_deref());
         let trusts_hints = errand.is_call_of(call.target.capability());
-        Self { ways, call, errand, deadline, branch, trusts_hints, found, begun: 0, tried: Vec::new() }
+        Self {
+            ways,
+            call,
+            errand,
+            deadline,
+            branch,
+            trusts_hints,
+            found,
+            begun: AtomicU32::new(0),
+            tried: Vec::new(),
+        }
     }
 
     /// Who offers what is asked for.
@@ -130,14 +140,14 @@ impl<'c, E: Errand> Course<'c, E> {
     /// An attempt at the provider that was picked.
     pub async fn attempt<'p>(&self, providers: &'p Providers, picked: Picked<'p>) -> Attempts<'p, E::Answer> {
         match self.hedge_delay(picked.provider) {
-            None => (self.attempt_at(picked, 1).await, None),
+            None => (self.attempt_at(picked).await, None),
             // Boxed, so that the rare way does not make the future of every call three times as large.
             Some(delay) => Box::pin(self.attempt_hedged(providers, picked, delay)).await,
         }
     }
 
     /// One attempt, with its outcome noted at the endpoint. A call that is dropped here is noted as abandoned.
-    async fn attempt_at<'p>(&self, picked: Picked<'p>, number: u32) -> Attempted<'p, E::Answer> {
+    async fn attempt_at<'p>(&self, picked: Picked<'p>) -> Attempted<'p, E::Answer> {
         let provider = picked.provider;
         let began = Instant::now();
         let median = self.found.value.median_latency();
@@ -148,7 +158,8 @@ impl<'c, E: Errand> Course<'c, E> {
             self.deadline
         };
         let in_flight = InFlight::begin(&provider.endpoint, &provider.lane);
-        let stamp = Stamp { passport: &self.call.passport, attempt: self.begun + number, deadline };
+        let attempt = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+        let stamp = Stamp { passport: &self.call.passport, attempt, deadline };
         let outcome = self.errand.attempt(&provider.endpoint, &provider.tool, stamp).await;
         let occupied = match &outcome {
             Ok(_) => in_flight.succeed(median),
@@ -180,12 +191,12 @@ impl<'c, E: Errand> Course<'c, E> {
         delay: Duration,
     ) -> Attempts<'p, E::Answer> {
         let has_begun = AtomicBool::new(false);
-        let first = pin!(self.attempt_at(picked, 1));
+        let first = pin!(self.attempt_at(picked));
         let second = pin!(async {
             sleep(delay).await;
             let other = self.second_choice(providers, picked.provider)?;
             has_begun.store(true, Ordering::Relaxed);
-            Some(self.attempt_at(other, 2).await)
+            Some(self.attempt_at(other).await)
         });
         match select(first, second).await {
             Either::Left((first, second)) if first.outcome.is_err() && has_begun.load(Ordering::Relaxed) => {
@@ -208,7 +219,8 @@ impl<'c, E: Errand> Course<'c, E> {
         let wish = Wish { tried: &tried, affinity: None, ..self.wish() };
         let other = self.ways.routing.pick(&self.call.target, providers, wish).ok()?;
         let is_another = !tried.contains(&other.provider.endpoint.agent_id);
-        let granted = is_another && self.call.target.shared.hedging().withdraw();
+        let granted =
+            is_another && self.is_safe(other.provider) && self.call.target.shared.hedging().withdraw();
         granted.then(|| {
             self.ways.metrics.hedged();
             other
@@ -217,7 +229,6 @@ impl<'c, E: Errand> Course<'c, E> {
 
     /// Notes what became of an attempt.
     pub fn note(&mut self, attempted: &Attempted<'_, E::Answer>, failed: &mut Vec<AttemptReport>) {
-        self.begun += 1;
         if let Err(fallen) = &attempted.outcome {
             let endpoint = &attempted.provider.endpoint;
             failed.push(AttemptReport {
@@ -269,7 +280,7 @@ impl<'c, E: Errand> Course<'c, E> {
         Reply {
             answer,
             agent_id: provider.endpoint.agent_id.clone(),
-            attempts: self.begun,
+            attempts: self.begun.load(Ordering::Relaxed),
             age: self.found.age,
             is_stale: self.found.is_stale,
             held: Held::new(place, occupied),
