@@ -172,6 +172,17 @@ impl Breaker {
         }
     }
 
+    /// Brings the probe forward, because nobody else is left to serve: a second after the last one at the earliest. After a
+    /// longer outage the next probe would be up to a minute and a half away, and every call would be refused meanwhile
+    /// though the endpoint may be back. Only what could not be reached: soft failures are found out by calls alone.
+    pub fn hasten(&mut self) {
+        if let (State::Open { until, soft: false, probing: false }, Some(opened)) =
+            (&mut self.state, self.last_opened)
+        {
+            *until = (*until).min(opened + FIRST_OPEN);
+        }
+    }
+
     /// Notes the outcome of the probe out of band: half-open after a success, open for longer after a failure.
     /// Returns whether what opened it is over: it could not be reached, and now it can.
     pub fn probed(&mut self, reached: bool, now: Instant, rng: &mut impl Rng) -> bool {
@@ -308,6 +319,23 @@ mod tests {
     }
 
     #[test]
+    fn when_nobody_else_is_left_it_is_probed_every_second() {
+        let (mut breaker, mut now) = after(&[Hard; 3]);
+        for _ in 0..10 {
+            breaker.hasten();
+            now += FIRST_OPEN;
+            assert!(breaker.probe_is_due(now));
+            breaker.hasten();
+            breaker.probed(false, now, &mut rng());
+            assert!(!breaker.probe_is_due(now));
+        }
+        let (mut soft, now) = after(&[Soft; 5]);
+        let before = soft.admission();
+        soft.hasten();
+        assert!(soft.admission() == before && !soft.probe_is_due(now));
+    }
+
+    #[test]
     fn one_call_tries_and_a_cancelled_one_decides_nothing() {
         let (mut breaker, start) = after(&[Hard; 3]);
         let now = start + Duration::from_secs(2);
@@ -361,7 +389,7 @@ mod tests {
                     0 => { breaker.record(Success, now, &mut rng); }
                     1 => { breaker.record(Hard, now, &mut rng); }
                     2 => { breaker.record(Soft, now, &mut rng); }
-                    3 => { breaker.begin(); breaker.abandon(); }
+                    3 => { breaker.begin(); breaker.abandon(); breaker.hasten(); }
                     _ => if breaker.probe_is_due(now) { breaker.probed(seconds % 2 == 0, now, &mut rng); }
                 }
                 prop_assert!(step != 0 || was_open || breaker.state() == StateName::Closed);

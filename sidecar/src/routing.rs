@@ -232,6 +232,8 @@ fn pick_pinned<'p>(
 }
 
 fn all_out(target: &Target, providers: &Providers, verdicts: &[Verdict]) -> CallError {
+    let open = providers.list.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::BreakerOpen);
+    open.for_each(|(provider, _)| provider.endpoint.hasten());
     let now = Instant::now();
     let reopening = providers.list.iter().filter_map(|provider| match provider.endpoint.admission() {
         Admission::Rejected { until, .. } => Some(until.saturating_duration_since(now)),
