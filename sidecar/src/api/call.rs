@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH};
+use http::header::{ACCEPT, ALLOW};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -107,7 +107,8 @@ async fn read(state: &State, request: Request<Incoming>) -> Result<(Call, Box<Ra
     let capability = head.uri.path().strip_prefix(PATH).unwrap_or_default();
     let target = state.targets.get(capability, head.uri.query().unwrap_or_default())?;
     let passport = Passport::read(&head.headers, state.caller.as_ref())?;
-    let arguments = read_arguments(&read_body(&head.headers, body, state.max_body).await?)?;
+    state.check_size(&head.headers)?;
+    let arguments = read_arguments(&read_body(body, state.max_body).await?)?;
     let is_safe_to_repeat = passport.vouches();
     Ok((Call { target, passport, pinned: None, is_safe_to_repeat }, arguments))
 }
@@ -120,11 +121,7 @@ fn accepts_events(headers: &HeaderMap) -> bool {
     types.any(|one| one.trim().eq_ignore_ascii_case(EVENT_STREAM))
 }
 
-async fn read_body(headers: &HeaderMap, body: Incoming, limit: usize) -> Result<Bytes, CallError> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|announced| announced > limit) {
-        return Err(CallError::BodyTooLarge(limit));
-    }
+async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, CallError> {
     let collecting = Limited::new(body, limit).collect();
     match tokio::time::timeout(BODY_TIMEOUT, collecting).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -41,9 +40,9 @@ pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<R
     match state.outbound.carry(&call, &errand).await {
         Ok(reply) => {
             remember_session(state, &reply.answer, &reply.agent_id);
-            let stamp = reply::Stamp::of(&reply);
+            let provenance = reply::Provenance::of(&reply);
             let (mut head, relay) = Relay::new(reply.answer, state.pace, reply.held);
-            stamp.write(&mut head.headers);
+            provenance.write(&mut head.headers);
             Response::from_parts(head, ReplyBody::Relayed(relay))
         }
         Err(failure) => reply::failure(failure),
@@ -95,10 +94,7 @@ fn remember_session(state: &State, answer: &Response<Content>, agent_id: &str) {
 }
 
 fn read_body(state: &State, headers: &HeaderMap, body: Incoming) -> Result<Option<Replay>, CallError> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|announced| announced > state.max_body) {
-        return Err(CallError::BodyTooLarge(state.max_body));
-    }
+    state.check_size(headers)?;
     let has_body = !body.is_end_stream();
     Ok(has_body.then(|| Replay::new(body, state.max_body, state.keeping.clone())))
 }

@@ -27,7 +27,7 @@ const STALE: HeaderName = HeaderName::from_static("x-mesh-stale");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What every answer of a provider says about how it came about.
-pub struct Stamp {
+pub struct Provenance {
     agent: Option<HeaderValue>,
     attempts: u32,
     /// Its age in seconds, when it rests on what was known before the registry went away.
@@ -45,9 +45,9 @@ struct FailureBody {
     attempts: Vec<AttemptReport>,
 }
 
-// === impl Stamp ===
+// === impl Provenance ===
 
-impl Stamp {
+impl Provenance {
     /// How `reply` came about.
     pub fn of<A>(reply: &Reply<A>) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl Stamp {
 pub fn result(result: Box<RawValue>, reply: &Reply<()>) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::from(bytes(result)));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
-    Stamp::of(reply).write(response.headers_mut());
+    Provenance::of(reply).write(response.headers_mut());
     response
 }
 
@@ -81,7 +81,7 @@ pub fn only_event(result: &RawValue, reply: &Reply<()>) -> Response<ReplyBody> {
     let event = event("result", result.get().as_bytes());
     let mut response = Response::new(ReplyBody::Whole(Some(event)));
     mark_events(response.headers_mut());
-    Stamp::of(reply).write(response.headers_mut());
+    Provenance::of(reply).write(response.headers_mut());
     response
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
 
 use crate::discovery::Discovery;
 use crate::endpoint::Endpoints;
+use crate::error::CallError;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::patience::Pace;
@@ -42,4 +44,19 @@ pub struct State {
     pub max_body: usize,
     /// How streamed answers are treated.
     pub pace: Pace,
+}
+
+impl State {
+    /// Refuses a body that announces to be too large before it is read.
+    ///
+    /// # Errors
+    /// When it does.
+    pub fn check_size(&self, headers: &HeaderMap) -> Result<(), CallError> {
+        let announced =
+            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|announced| announced > self.max_body) {
+            return Err(CallError::BodyTooLarge(self.max_body));
+        }
+        Ok(())
+    }
 }
