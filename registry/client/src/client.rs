@@ -19,6 +19,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::changes::Changes;
+use crate::dice::Dice;
 use crate::error::ClientError;
 use crate::exchange::{self, Answer, Registry};
 use crate::rota::Rota;
@@ -80,7 +81,7 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let registries =
             addresses.iter().map(|address| Registry::at(address)).collect::<Result<Arc<[_]>, _>>()?;
-        let home = rand::rng().random_range(0..registries.len().max(1));
+        let home = Dice.random_range(0..registries.len().max(1));
         Ok(Self { transport, registries, rota: Arc::new(Rota::of(home)), timeout })
     }
 
@@ -219,6 +220,8 @@ impl Client {
                 tokio::time::sleep(SLOW).await;
             };
             let answered = tokio::select! {
+                // An answer counts, also one that comes at the moment when another registry would be asked.
+                biased;
                 answered = asked.next() => answered,
                 () = slow => {
                     may_ask_more = false;
