@@ -7,6 +7,8 @@
 pub mod slot;
 
 use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,9 +35,12 @@ pub struct Cache<S: Source> {
     ages: Ages,
     gate: Arc<SharedGate>,
     born: Instant,
-    slots: Mutex<HashMap<S::Key, Arc<Slot<S>>>>,
+    slots: Mutex<Slots<S>>,
 }
 
+/// Hashed the same way in every run, so that a simulation goes through them in the same order. The questions are those of our
+/// own agent, which has no reason to make up some that collide.
+type Slots<S> = HashMap<<S as Source>::Key, Arc<Slot<S>>, BuildHasherDefault<DefaultHasher>>;
 type Asking<V> = tokio::task::JoinHandle<Result<Arc<Held<V>>, Arc<ClientError>>>;
 
 // === impl Cache ===
@@ -227,7 +232,7 @@ impl<S: Source> Cache<S> {
         u64::try_from(now.saturating_duration_since(self.born).as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<S::Key, Arc<Slot<S>>>> {
+    fn lock(&self) -> MutexGuard<'_, Slots<S>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

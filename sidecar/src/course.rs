@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use mesh_client::dice::Dice;
 use tokio::time::{Instant, sleep};
 
 use crate::cache::slot::Found;
@@ -254,7 +255,7 @@ impl<'c, E: Errand> Course<'c, E> {
         };
         let attempts = self.tried.len() as u32;
         let (now, reached) = (Instant::now(), fault.reached());
-        let decision = policy.decide(attempts, reached, &mut target.shared.budget(), now, &mut rand::rng());
+        let decision = policy.decide(attempts, reached, &mut target.shared.budget(), now, &mut Dice);
         if reached == Reached::Nobody {
             self.ways.routing.doubt(target);
         }

@@ -1,11 +1,12 @@
 //! What the sidecar knows about one endpoint of one agent, shared by all capabilities and queries that lead to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use mesh_client::dice::Dice;
 use mesh_mcp::peer::Peer;
 use tokio::time::Instant;
 
@@ -47,7 +48,8 @@ pub struct Lane {
 pub struct Endpoints {
     dialer: Dialer,
     metrics: Arc<Metrics>,
-    known: Mutex<HashMap<(String, String), Weak<Endpoint>>>,
+    /// In one order, so that they are probed in the same order whenever the same happens.
+    known: Mutex<BTreeMap<(String, String), Weak<Endpoint>>>,
 }
 
 /// A call in flight. Dropping it without an outcome means that the caller went away, which shows nothing.
@@ -99,7 +101,7 @@ impl Endpoint {
             reached = outcome.is_ok(),
             "a probe was sent to an endpoint whose breaker is open"
         );
-        let forgiven = self.breaker().probed(outcome.is_ok(), Instant::now(), &mut rand::rng());
+        let forgiven = self.breaker().probed(outcome.is_ok(), Instant::now(), &mut Dice);
         if forgiven {
             lock(&self.lanes).values().for_each(|lane| lock(&lane.load).forgive());
         }
@@ -123,7 +125,7 @@ impl Endpoint {
 
     fn record(&self, evidence: Evidence) {
         let mut breaker = self.breaker();
-        if breaker.record(evidence, Instant::now(), &mut rand::rng()) {
+        if breaker.record(evidence, Instant::now(), &mut Dice) {
             let state = breaker.state();
             self.metrics.breaker_changed(state);
             tracing::warn!(agent.id = self.agent_id, endpoint = self.url, breaker = ?state, "a circuit breaker changed");

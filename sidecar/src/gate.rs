@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mesh_client::backoff::Backoff;
+use mesh_client::dice::Dice;
 use mesh_client::error::ClientError;
 use rand::{Rng, RngExt as _};
 use tokio::time::Instant;
@@ -118,24 +119,24 @@ impl SharedGate {
 
     /// As [`Gate::refusal`].
     pub fn refusal(&self) -> Option<Arc<ClientError>> {
-        self.gate().refusal(Instant::now(), &mut rand::rng())
+        self.gate().refusal(Instant::now(), &mut Dice)
     }
 
     /// As [`Gate::admits`].
     pub fn admits(&self) -> bool {
-        self.gate().admits(Instant::now(), &mut rand::rng())
+        self.gate().admits(Instant::now(), &mut Dice)
     }
 
     /// As [`Gate::succeeded`].
     pub fn succeeded(&self) {
-        self.gate().succeeded(Instant::now(), &mut rand::rng());
+        self.gate().succeeded(Instant::now(), &mut Dice);
     }
 
     /// Closes after an outage. A refusal of the question is no outage.
     pub fn failed(&self, fault: ClientError) -> Arc<ClientError> {
         let fault = Arc::new(fault);
         if fault.is_outage() {
-            self.gate().failed(Arc::clone(&fault), Instant::now(), &mut rand::rng());
+            self.gate().failed(Arc::clone(&fault), Instant::now(), &mut Dice);
         }
         fault
     }

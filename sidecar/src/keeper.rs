@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_client::dice::Dice;
 use rand::RngExt as _;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -61,8 +62,9 @@ impl Keeper {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => self.tick().await,
+                biased;
                 () = stop.cancelled() => break,
+                _ = ticks.tick() => self.tick().await,
             }
         }
         self.watches.clear();
@@ -103,7 +105,7 @@ async fn follow(discovery: Arc<Discovery>, slot: Arc<ProviderSlot>) {
             let Err(fault) = discovery.follow(&slot).await;
             tracing::debug!(query = %slot.key, reason = chain(&*fault), "a watch has ended");
         }
-        let pause = SPREAD.mul_f64(rand::rng().random_range(0.0..1.0));
+        let pause = SPREAD.mul_f64(Dice.random_range(0.0..1.0));
         tokio::time::sleep(pause).await;
     }
 }

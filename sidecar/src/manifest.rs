@@ -6,7 +6,7 @@
 mod calls;
 mod duration;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use mesh_api::agent::{self, Registration};
@@ -35,7 +35,7 @@ pub struct Manifest {
     /// How our agent is probed.
     pub probe: Probe,
     /// What it says about calls of single capabilities.
-    pub terms: HashMap<String, Terms>,
+    pub terms: BTreeMap<String, Terms>,
 }
 
 /// Reads the manifest in `file`; `variable` looks up environment variables.
@@ -90,7 +90,7 @@ impl Manifest {
         let id = fields.required("id", word(agent::ID_RULE, agent::is_id)).unwrap_or_default();
         let own = fields.required("endpoint", callable).unwrap_or_default();
         let advertised = fields.optional("advertise", callable).unwrap_or_else(|| own.clone());
-        let mut terms = HashMap::new();
+        let mut terms = BTreeMap::new();
         let dependencies = fields.list("dependencies", MAX_DEPENDENCIES, |value, at, findings| {
             calls::read_dependency(value, at, findings, &mut terms)
         });

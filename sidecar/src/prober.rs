@@ -18,8 +18,9 @@ pub async fn run(endpoints: Arc<Endpoints>, stop: CancellationToken) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => tick(&endpoints).await,
+            biased;
             () = stop.cancelled() => return,
+            _ = ticks.tick() => tick(&endpoints).await,
         }
     }
 }

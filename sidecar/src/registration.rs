@@ -9,6 +9,7 @@ use mesh_api::health::Reported;
 use mesh_api::heartbeat::Heartbeat;
 use mesh_client::backoff::Backoff;
 use mesh_client::client::Client;
+use mesh_client::dice::Dice;
 use mesh_client::error::ClientError;
 use rand::RngExt as _;
 use tokio::sync::watch;
@@ -91,20 +92,22 @@ impl Registrar {
     pub async fn run(mut self, stop: CancellationToken) {
         while !*self.is_up.borrow_and_update() {
             tokio::select! {
-                changed = self.is_up.changed() => if changed.is_err() { return },
+                biased;
                 () = stop.cancelled() => return,
+                changed = self.is_up.changed() => if changed.is_err() { return },
             }
         }
         let mut next = Instant::now();
         loop {
             tokio::select! {
-                () = sleep_until(next) => next = Instant::now() + self.tick().await,
+                biased;
+                () = stop.cancelled() => break,
                 changed = self.is_up.changed() => match changed {
                     // The registry should hear of it now, not at the next heartbeat.
                     Ok(()) => next = Instant::now(),
                     Err(_) => break,
                 },
-                () = stop.cancelled() => break,
+                () = sleep_until(next) => next = Instant::now() + self.tick().await,
             }
         }
         self.take_out().await;
@@ -126,7 +129,7 @@ impl Registrar {
                 );
                 self.registered = None;
                 self.stage.send_replace(Stage::Registering("the registry forgot our agent".to_owned()));
-                FORGOTTEN_JITTER.mul_f64(rand::rng().random_range(0.0..1.0))
+                FORGOTTEN_JITTER.mul_f64(Dice.random_range(0.0..1.0))
             }
             Err(fault) => self.pause_after(&fault),
         }
@@ -166,7 +169,7 @@ impl Registrar {
             // Somebody else registered our id, or the registry restored an older document: ours must stand.
             self.register().await?;
         }
-        let spread = rand::rng().random_range(1.0 - HEARTBEAT_JITTER..1.0 + HEARTBEAT_JITTER);
+        let spread = Dice.random_range(1.0 - HEARTBEAT_JITTER..1.0 + HEARTBEAT_JITTER);
         let interval = Duration::try_from_secs_f64(answer.next_heartbeat_in * spread);
         Ok(interval.unwrap_or(PAUSES.1).clamp(PAUSES.0 / 10, LONGEST_WISH))
     }
@@ -180,7 +183,7 @@ impl Registrar {
         if fault.is_outage() {
             tracing::warn!(agent.id = id, reason, is_registered, "the registry is away; calls go on");
             let wish = fault.retry_after().unwrap_or_default().min(LONGEST_WISH);
-            return wish.max(self.backoff.pause(&mut rand::rng()));
+            return wish.max(self.backoff.pause(&mut Dice));
         }
         tracing::error!(agent.id = id, reason, "the registry refuses our agent; see to its manifest");
         REFUSED_PAUSE

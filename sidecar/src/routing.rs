@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_api::query::CapabilityQuery;
+use mesh_client::dice::Dice;
 use mesh_client::error::ClientError;
 use rand::RngExt as _;
 use tokio::time::Instant;
@@ -112,7 +113,7 @@ impl Routing {
         if split.branches.is_empty() {
             return None;
         }
-        split.choose(affinity.map_or_else(|| rand::rng().random_range(0.0..1.0), affinity::place))
+        split.choose(affinity.map_or_else(|| Dice.random_range(0.0..1.0), affinity::place))
     }
 
     /// The provider that the next attempt goes to.
@@ -201,7 +202,7 @@ fn pick_by_policy<'p>(
         let is_safe = wish.is_safe || (wish.trusts_hints && provider.is_safe_to_repeat);
         is_safe && provider.endpoint.is_on_trial(&provider.lane)
     };
-    let choice = balancer::pick(policy, verdicts, on_trial, &Measured::of(providers), &mut rand::rng())?;
+    let choice = balancer::pick(policy, verdicts, on_trial, &Measured::of(providers), &mut Dice)?;
     Some(Picked { provider: &providers.list[choice.index], is_trial: choice.is_trial })
 }
 

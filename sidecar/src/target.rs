@@ -1,6 +1,6 @@
 //! What calls ask for: a capability and conditions, read once, with everything that all calls of the same share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_api::capability;
@@ -47,7 +47,7 @@ pub struct Targets {
     discovery: Arc<Discovery>,
     metrics: Arc<Metrics>,
     namespace: String,
-    terms: HashMap<String, Terms>,
+    terms: BTreeMap<String, Terms>,
     known: Mutex<Known>,
 }
 
@@ -66,7 +66,7 @@ impl Targets {
         discovery: Arc<Discovery>,
         metrics: Arc<Metrics>,
         namespace: String,
-        terms: HashMap<String, Terms>,
+        terms: BTreeMap<String, Terms>,
     ) -> Self {
         Self { discovery, metrics, namespace, terms, known: Mutex::default() }
     }

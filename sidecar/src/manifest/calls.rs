@@ -1,6 +1,6 @@
 //! What a manifest says about calls: the dependencies of the agent, and the splits of their providers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use mesh_api::capability;
 use mesh_api::dependency::Dependency;
@@ -23,7 +23,7 @@ pub(super) fn read_dependency(
     value: &Value,
     at: &str,
     findings: &mut Findings,
-    terms: &mut HashMap<String, Terms>,
+    terms: &mut BTreeMap<String, Terms>,
 ) -> Option<Dependency> {
     if value.is_string() {
         let dependency = Dependency::read_name(value, at, findings)?;
@@ -48,7 +48,7 @@ pub(super) fn read_route(
     value: &Value,
     at: &str,
     findings: &mut Findings,
-    terms: &mut HashMap<String, Terms>,
+    terms: &mut BTreeMap<String, Terms>,
 ) -> Option<()> {
     let mut fields = Fields::open(value, at, findings)?;
     let name = word(capability::NAME_RULE, capability::is_name);
