@@ -1,14 +1,17 @@
 //! Whether our own agent is up: a probe now and then, and a few agreeing outcomes in a row to change the verdict.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::dial::{Network, Stream};
 
 /// Good probes in a row that make an agent up.
 const UP_AFTER: u32 = 2;
@@ -37,11 +40,16 @@ struct Streak {
     against: u32,
 }
 
-/// Probes until `stop` and publishes whether the agent is up.
-pub async fn run(probe: Probe, verdict: watch::Sender<bool>, stop: CancellationToken) {
+/// Probes over `network` until `stop` and publishes whether the agent is up.
+pub async fn run(
+    probe: Probe,
+    network: Arc<dyn Network>,
+    verdict: watch::Sender<bool>,
+    stop: CancellationToken,
+) {
     let mut streak = Streak::default();
     loop {
-        let outcome = probe.send().await;
+        let outcome = probe.send(network.as_ref()).await;
         if streak.take(outcome.is_ok()) {
             match outcome {
                 Ok(()) => tracing::info!(agent = probe.authority, "our agent is up"),
@@ -51,8 +59,9 @@ pub async fn run(probe: Probe, verdict: watch::Sender<bool>, stop: CancellationT
         verdict.send_if_modified(|is_up| std::mem::replace(is_up, streak.is_up) != streak.is_up);
         let pause = if streak.is_up { probe.interval } else { probe.interval.min(IMPATIENT) };
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            biased;
             () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
@@ -67,9 +76,9 @@ impl Probe {
         Some(format!("{}:{port}", uri.host()?))
     }
 
-    async fn send(&self) -> Result<(), String> {
+    async fn send(&self, network: &dyn Network) -> Result<(), String> {
         let probing = async {
-            let stream = TcpStream::connect(&self.authority).await.map_err(|fault| fault.to_string())?;
+            let stream = self.connect(network).await.map_err(|fault| fault.to_string())?;
             match &self.path {
                 Some(path) => self.get(stream, path).await,
                 None => Ok(()),
@@ -81,8 +90,22 @@ impl Probe {
             .unwrap_or_else(|_| Err(format!("no answer within {} ms", limit.as_millis())))
     }
 
+    /// A connection to the first address of the agent that accepts one.
+    async fn connect(&self, network: &dyn Network) -> io::Result<Box<dyn Stream>> {
+        let (host, port) = self.authority.rsplit_once(':').unwrap_or((&self.authority, ""));
+        let port = port.parse().map_err(io::Error::other)?;
+        let mut last = io::Error::other("the name has no address");
+        for address in network.resolve(host.trim_matches(['[', ']']).to_owned(), port).await? {
+            match network.connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(fault) => last = fault,
+            }
+        }
+        Err(last)
+    }
+
     /// A GET of which only the status matters.
-    async fn get(&self, mut stream: TcpStream, path: &str) -> Result<(), String> {
+    async fn get(&self, mut stream: Box<dyn Stream>, path: &str) -> Result<(), String> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.authority);
         stream.write_all(request.as_bytes()).await.map_err(|fault| fault.to_string())?;
         let mut head = [0; "HTTP/1.1 200".len()];
@@ -118,6 +141,7 @@ pub fn is_loopback(authority: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dial::HostNetwork;
 
     fn verdicts(outcomes: &str) -> String {
         let mut streak = Streak::default();
@@ -161,8 +185,8 @@ mod tests {
                 stream.write_all(answer.as_bytes()).await.ok();
             }
         });
-        assert_eq!(probe(None).send().await, Ok(()));
-        assert_eq!(probe(Some("/well")).send().await, Ok(()));
-        assert_eq!(probe(Some("/ill")).send().await, Err("GET /ill answered 503".to_owned()));
+        assert_eq!(probe(None).send(&HostNetwork).await, Ok(()));
+        assert_eq!(probe(Some("/well")).send(&HostNetwork).await, Ok(()));
+        assert_eq!(probe(Some("/ill")).send(&HostNetwork).await, Err("GET /ill answered 503".to_owned()));
     }
 }

@@ -100,7 +100,8 @@ impl Server {
         let keeper = tokio::spawn(self.keeper.run(beside.clone()));
         let agent = self.manifest.map(|manifest| {
             let (is_up, up_seen) = watch::channel(false);
-            let probing = tokio::spawn(health::run(manifest.probe, is_up, beside.clone()));
+            let network = Arc::new(HostNetwork);
+            let probing = tokio::spawn(health::run(manifest.probe, network, is_up, beside.clone()));
             let registrar = Registrar::new(self.registry, manifest.registration, up_seen, self.stage);
             (probing, tokio::spawn(registrar.run(stop.clone())))
         });
