@@ -65,13 +65,14 @@ impl Sweeper {
             let mut timer = ticks(keeper.pulse().unwrap_or(interval));
             loop {
                 tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
                     _ = timer.tick() => {
                         keeper.flush().await;
                         keeper.sum_up().await;
                         keeper.remove_gone(Instant::now()).await;
                     }
                     () = news.notified() => keeper.flush().await,
-                    () = stop.cancelled() => return,
                 }
             }
         };

@@ -42,12 +42,16 @@ pub struct Unreadable {
 const BATCH: usize = 256;
 const WAITING: usize = 4;
 
-/// Reads what is stored on all cores, and hands over each arrival as it comes, in any order.
+/// Reads what is stored on all cores, and hands over each arrival as it comes, in any order; what is one batch is read here
+/// and in order, because threads would take longer than it does.
 pub fn read_all(
     stored: &[Arc<Stored>],
     read: impl Fn(&Arc<Stored>) -> Result<Arrival, Unreadable> + Sync,
     mut seat: impl FnMut(Result<Arrival, Unreadable>),
 ) {
+    if stored.len() <= BATCH {
+        return stored.iter().map(read).for_each(seat);
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (sender, arrivals) = std::sync::mpsc::sync_channel(WAITING);
     std::thread::scope(|scope| {
