@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use mesh_client::dice::Dice;
-use mesh_mcp::peer::Peer;
+use mesh_mcp::call::Form;
 use tokio::time::Instant;
 
 use crate::breaker::{Admission, Breaker, Evidence, StateName};
@@ -26,8 +26,8 @@ pub struct Endpoint {
     pub url: String,
     /// Connections to it.
     pub pool: Arc<Pool>,
-    /// How it wants to be spoken to, once that is known.
-    pub peer: ArcSwapOption<Peer>,
+    /// How its tools are called, once it is known how it wants to be spoken to.
+    pub form: ArcSwapOption<Form>,
     /// Held while finding out how it wants to be spoken to, so that this is done once.
     pub handshake: tokio::sync::Mutex<()>,
     /// What happened when a call failed here last.
@@ -179,7 +179,7 @@ impl Endpoints {
             agent_id: agent_id.to_owned(),
             url: url.to_owned(),
             pool: Pool::new(Address::parse(url)?, self.dialer.clone()),
-            peer: ArcSwapOption::empty(),
+            form: ArcSwapOption::empty(),
             handshake: tokio::sync::Mutex::default(),
             last_fault: ArcSwapOption::empty(),
             breaker: Mutex::default(),

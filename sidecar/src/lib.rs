@@ -49,6 +49,8 @@ pub mod endpoint;
 
 pub mod pool;
 
+pub mod connection;
+
 pub mod dial;
 pub mod patience;
 

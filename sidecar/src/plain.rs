@@ -6,11 +6,12 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use mesh_mcp::headers;
 
+use crate::connection::Payload;
 use crate::endpoint::Endpoint;
 use crate::errand::{Errand, Fallen, Stamp};
 use crate::error::AttemptError;
 use crate::hop;
-use crate::pool::{Content, Payload};
+use crate::pool::Content;
 use crate::replay::{BodyFault, Replay};
 use crate::speech::busy;
 

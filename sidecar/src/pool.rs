@@ -1,9 +1,7 @@
 //! HTTP/1.1 connections to one endpoint: kept while they are fresh, opened when there is none.
 //!
-//! Built on hyper's connection API, because only that says for certain whether a request left: a request that comes
-//! back unsent may be sent again, whatever it does. A connection is dropped after 3 s without use, before common
-//! servers close it at 5 s; at their limit 5 % of calls failed. A connection whose answer was not read to its end is
-//! closed, which is also how a peer learns that the caller went away.
+//! A connection is dropped after 3 s without use, before common servers close it at 5 s; at their limit 5 % of calls
+//! failed. A connection whose answer was not read to its end is closed.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,13 +13,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+use crate::connection::{Connection, Payload, Unanswered};
 use crate::dial::{Address, Dialer};
 use crate::error::AttemptError;
-use crate::replay::{BodyFault, Replay, Replayed};
+use crate::replay::Replay;
 
 /// Time without use after which a connection is not used again.
 const IDLE_LIMIT: Duration = Duration::from_secs(3);
@@ -29,15 +26,6 @@ const IDLE_LIMIT: Duration = Duration::from_secs(3);
 const MAX_IDLE: usize = 32;
 /// Connections to one endpoint, those in use included.
 const MAX_OPEN: usize = 256;
-
-/// The body of a request to an endpoint.
-#[derive(Debug)]
-pub enum Payload {
-    /// What is there already; none once it was given.
-    Whole(Option<Bytes>),
-    /// What comes from a caller.
-    Streamed(Replayed),
-}
 
 /// The connections to one endpoint.
 pub struct Pool {
@@ -48,11 +36,17 @@ pub struct Pool {
 }
 
 struct Idle {
-    sender: SendRequest<Payload>,
+    counted: Counted,
     since: Instant,
 }
 
-/// Counts a connection for as long as it is open.
+/// A connection, counted for as long as it is open.
+struct Counted {
+    connection: Connection,
+    _open: Open,
+}
+
+/// Counts one for as long as it lives.
 struct Open(Arc<AtomicUsize>);
 
 /// The body of an answer. Its connection is kept for another request once the body was read to its end, and closed when
@@ -63,7 +57,7 @@ pub struct Content {
 }
 
 struct Lease {
-    sender: SendRequest<Payload>,
+    counted: Counted,
     pool: Arc<Pool>,
     /// The body of the request, when it may still be on its way.
     request: Option<Replay>,
@@ -105,15 +99,15 @@ impl Pool {
     ) -> Result<Response<Content>, AttemptError> {
         // A kept connection may have been closed by the peer in the meantime. A request that did not leave on it is
         // sent on the next one; the last is a new connection.
-        while let Some(sender) = self.take_idle() {
-            match self.exchange(sender, request).await {
+        while let Some(kept) = self.take_idle() {
+            match self.exchange(kept, request).await {
                 Ok(response) => return Ok(response),
                 Err((fault, None)) => return Err(AttemptError::Broken(fault)),
                 Err((_, Some(unsent))) => request = unsent,
             }
         }
-        let sender = self.connect().await?;
-        self.exchange(sender, request).await.map_err(|(fault, unsent)| match unsent {
+        let fresh = self.connect().await?;
+        self.exchange(fresh, request).await.map_err(|(fault, unsent)| match unsent {
             Some(_) => AttemptError::Unsent(fault),
             None => AttemptError::Broken(fault),
         })
@@ -124,52 +118,38 @@ impl Pool {
         self.idle().retain(Idle::is_fresh);
     }
 
-    /// The request comes back when it did not leave.
     async fn exchange(
         self: &Arc<Self>,
-        mut sender: SendRequest<Payload>,
+        mut counted: Counted,
         request: Request<Payload>,
-    ) -> Result<Response<Content>, (hyper::Error, Option<Request<Payload>>)> {
-        if let Err(fault) = sender.ready().await {
-            return Err((fault, Some(request)));
-        }
+    ) -> Result<Response<Content>, Unanswered> {
         let streamed = match request.body() {
             Payload::Whole(_) => None,
             Payload::Streamed(body) => Some(body.replay()),
         };
-        match sender.try_send_request(request).await {
-            Ok(response) => {
-                let lease = Some(Lease { sender, pool: Arc::clone(self), request: streamed });
-                Ok(response.map(|body| Content { body, lease }))
-            }
-            Err(mut fault) => {
-                let unsent = fault.take_message();
-                Err((fault.into_error(), unsent))
-            }
+        let response = counted.connection.exchange(request).await?;
+        if streamed.as_ref().is_some_and(|request| !request.has_ended()) {
+            counted.connection.go_on();
         }
+        let lease = Some(Lease { counted, pool: Arc::clone(self), request: streamed });
+        Ok(response.map(|body| Content { body, lease }))
     }
 
-    fn take_idle(&self) -> Option<SendRequest<Payload>> {
+    fn take_idle(&self) -> Option<Counted> {
         let mut idle = self.idle();
         while let Some(one) = idle.pop() {
             if one.is_fresh() {
-                return Some(one.sender);
+                return Some(one.counted);
             }
         }
         None
     }
 
-    async fn connect(&self) -> Result<SendRequest<Payload>, AttemptError> {
+    async fn connect(&self) -> Result<Counted, AttemptError> {
         let open = Open::count(&self.open)?;
         let stream = self.dialer.open(&self.address).await?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(AttemptError::Unsent)?;
-        // Ends when the sender and the answer's body are dropped; its errors reach them.
-        tokio::spawn(async move {
-            let _open = open;
-            connection.await.ok()
-        });
-        Ok(sender)
+        let connection = Connection::over(stream).await.map_err(AttemptError::Unsent)?;
+        Ok(Counted { connection, _open: open })
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
@@ -197,7 +177,7 @@ impl Drop for Open {
 
 impl Idle {
     fn is_fresh(&self) -> bool {
-        self.since.elapsed() < IDLE_LIMIT && !self.sender.is_closed()
+        self.since.elapsed() < IDLE_LIMIT && self.counted.connection.is_open()
     }
 }
 
@@ -211,7 +191,11 @@ impl Body for Content {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let this = &mut *self;
+        let frame = ready!(match &mut this.lease {
+            Some(lease) => lease.counted.connection.poll_answer(&mut this.body, context),
+            None => Pin::new(&mut this.body).poll_frame(context),
+        });
         match &frame {
             Some(Ok(_)) if !self.body.is_end_stream() => {}
             Some(Err(_)) => self.lease = None,
@@ -241,45 +225,15 @@ impl Drop for Content {
 // === impl Lease ===
 
 impl Lease {
-    fn give_back(self) {
+    fn give_back(mut self) {
         // A peer may answer before it has read everything. Such a connection is not ready for another request.
-        if self.request.is_some_and(|request| !request.has_ended()) {
+        let is_read = self.request.is_none_or(|request| request.has_ended());
+        if !is_read || !self.counted.connection.is_reusable() {
             return;
         }
         let mut idle = self.pool.idle();
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { sender: self.sender, since: Instant::now() });
-        }
-    }
-}
-
-// === impl Payload ===
-
-impl Body for Payload {
-    type Data = Bytes;
-    type Error = BodyFault;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Streamed(body) => Pin::new(body).poll_frame(context),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_none(),
-            Self::Streamed(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Streamed(body) => body.size_hint(),
+            idle.push(Idle { counted: self.counted, since: Instant::now() });
         }
     }
 }

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, LOCATION, RETRY_AFTER, USER_AGENT};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use mesh_mcp::answer::AnswerReader;
-use mesh_mcp::call::{self, ClientInfo, Post};
+use mesh_mcp::call::{self, ClientInfo, Form, Post};
 use mesh_mcp::error::AnswerError;
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::{self, Peer};
 
+use crate::connection::Payload;
 use crate::endpoint::Endpoint;
 use crate::error::AttemptError;
-use crate::pool::{Content, Payload};
+use crate::pool::Content;
 
 /// Largest answer, in bytes.
 pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -26,7 +27,7 @@ const STREAM_END: Duration = Duration::from_secs(1);
 /// Longest pause that a peer can ask for, whatever it says.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Who we are, for the peer's logs.
-pub const US: ClientInfo = ClientInfo { name: "mesh-sidecar", version: env!("CARGO_PKG_VERSION") };
+const US: ClientInfo = ClientInfo { name: "mesh-sidecar", version: env!("CARGO_PKG_VERSION") };
 /// The same as a header.
 const USER: HeaderValue = HeaderValue::from_static(concat!("mesh-sidecar/", env!("CARGO_PKG_VERSION")));
 
@@ -42,19 +43,18 @@ pub struct Heard {
 ///
 /// # Errors
 /// When the handshake fails.
-pub async fn speak(endpoint: &Endpoint) -> Result<Arc<Peer>, AttemptError> {
-    if let Some(peer) = endpoint.peer.load_full() {
-        return Ok(peer);
-    }
+pub async fn speak(endpoint: &Endpoint) -> Result<Arc<Form>, AttemptError> {
     let _once = endpoint.handshake.lock().await;
-    if let Some(peer) = endpoint.peer.load_full() {
-        return Ok(peer);
+    if let Some(form) = endpoint.form.load_full() {
+        return Ok(form);
     }
     let peer = shake_hands(endpoint).await?;
     tracing::debug!(agent.id = endpoint.agent_id, ?peer, "found out how an agent speaks MCP");
-    let peer = Arc::new(peer);
-    endpoint.peer.store(Some(Arc::clone(&peer)));
-    Ok(peer)
+    let mut form = Form::of(peer, US);
+    address(endpoint, &mut form.headers);
+    let form = Arc::new(form);
+    endpoint.form.store(Some(Arc::clone(&form)));
+    Ok(form)
 }
 
 async fn shake_hands(endpoint: &Endpoint) -> Result<Peer, AttemptError> {
@@ -74,7 +74,7 @@ async fn shake_hands(endpoint: &Endpoint) -> Result<Peer, AttemptError> {
 
 /// A request of the handshake. An answer that is no MCP at all is an answer too: an older server's refusal.
 async fn greet(endpoint: &Endpoint, request: Post) -> Result<Heard, AttemptError> {
-    let (head, mut body) = exchange(endpoint, request).await?.into_parts();
+    let (head, mut body) = exchange(endpoint, addressed(endpoint, request)).await?.into_parts();
     let message = match read_greeting(&head, &mut body).await {
         Err(AttemptError::Protocol(AnswerError::ContentType(_) | AnswerError::NotJsonRpc(_))) => None,
         outcome => outcome?,
@@ -94,11 +94,22 @@ async fn read_greeting(
         if size > MAX_ANSWER {
             return Err(AttemptError::TooLarge(MAX_ANSWER));
         }
-        if let Some(message) = reader.take(&piece, drop).map_err(AttemptError::Protocol)? {
+        if let Some(message) = reader.take(piece, drop).map_err(AttemptError::Protocol)? {
             return Ok(Some(message));
         }
     }
     reader.finish().map_err(AttemptError::Protocol)
+}
+
+/// Writes who is asked, and by whom.
+pub fn addressed(endpoint: &Endpoint, mut post: Post) -> Post {
+    address(endpoint, &mut post.headers);
+    post
+}
+
+fn address(endpoint: &Endpoint, headers: &mut HeaderMap) {
+    headers.insert(HOST, endpoint.pool.address().authority.clone());
+    headers.insert(USER_AGENT, USER);
 }
 
 /// One HTTP exchange; what is no answer to the request but a refusal of HTTP is an error.
@@ -111,8 +122,6 @@ pub async fn exchange(endpoint: &Endpoint, post: Post) -> Result<Response<Conten
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = address.path.clone();
     *request.headers_mut() = post.headers;
-    request.headers_mut().insert(HOST, address.authority.clone());
-    request.headers_mut().insert(USER_AGENT, USER);
     let response = endpoint.pool.send(request).await?;
     match response.status() {
         StatusCode::TOO_MANY_REQUESTS => Err(busy(response.headers())),
@@ -143,12 +152,12 @@ pub fn end_of_stream(mut body: Content) {
 }
 
 /// A refusal because the peer has too much to do.
-pub fn busy(headers: &http::HeaderMap) -> AttemptError {
+pub fn busy(headers: &HeaderMap) -> AttemptError {
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     AttemptError::Busy { retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE)) }
 }
 
-fn redirected(headers: &http::HeaderMap) -> AttemptError {
+fn redirected(headers: &HeaderMap) -> AttemptError {
     let location = headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     AttemptError::Redirected(location.unwrap_or_else(|| "an address that it does not name".to_owned()))
 }
@@ -164,8 +173,6 @@ async fn refusal(response: Response<Content>) -> AttemptError {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
 
     #[test]

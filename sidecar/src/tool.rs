@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mesh_mcp::answer::AnswerReader;
-use mesh_mcp::call::{self, HANDSHAKE_ID, Post};
+use mesh_mcp::call::{self, Form, HANDSHAKE_ID, Post};
 use mesh_mcp::error::{AnswerError, RpcError};
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::Peer;
-use serde_json::value::RawValue;
+use mesh_mcp::raw::RawJson;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::errand::{Errand, Fallen, Stamp};
 use crate::error::AttemptError;
 use crate::patience::{Limits, Patience};
 use crate::pool::Content;
-use crate::speech::{Heard, MAX_ANSWER, US, end_of_stream, exchange, next_piece, speak};
+use crate::speech::{Heard, MAX_ANSWER, addressed, end_of_stream, exchange, next_piece, speak};
 
 /// Time for telling an older server that a call is cancelled.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(HANDSHAKE_ID + 1);
 /// A call of the tool that offers a capability.
 #[derive(Debug)]
 pub struct ToolCall {
-    arguments: Box<RawValue>,
+    arguments: RawJson,
     listening: Option<Listening>,
 }
 
@@ -48,7 +48,7 @@ struct Listening {
 #[derive(Debug)]
 pub enum Answer {
     /// The tool's result, byte for byte. It may report an error of the tool.
-    Result(Box<RawValue>),
+    Result(RawJson),
     /// The peer refused the call.
     Error(RpcError),
 }
@@ -57,7 +57,7 @@ pub enum Answer {
 /// connection.
 struct Cancel {
     endpoint: Arc<Endpoint>,
-    peer: Arc<Peer>,
+    form: Arc<Form>,
     id: u64,
     is_due: bool,
 }
@@ -66,12 +66,12 @@ struct Cancel {
 
 impl ToolCall {
     /// A call whose answer is wanted as a whole.
-    pub fn new(arguments: Box<RawValue>) -> Self {
+    pub fn new(arguments: RawJson) -> Self {
         Self { arguments, listening: None }
     }
 
     /// A call whose caller also wants to hear what the server says on the way, message by message.
-    pub fn listening(arguments: Box<RawValue>, notes: mpsc::Sender<Bytes>, limits: Limits) -> Self {
+    pub fn listening(arguments: RawJson, notes: mpsc::Sender<Bytes>, limits: Limits) -> Self {
         Self { arguments, listening: Some(Listening { notes, limits, has_begun: AtomicBool::new(false) }) }
     }
 
@@ -81,12 +81,12 @@ impl ToolCall {
         tool: &str,
         stamp: Stamp<'_>,
     ) -> Result<Answer, AttemptError> {
-        let (peer, heard) = self.ask(endpoint, tool, stamp).await?;
-        if !is_forgotten(&peer, &heard) {
+        let (form, heard) = self.ask(endpoint, tool, stamp).await?;
+        if !is_forgotten(&form.peer, &heard) {
             return answer(heard);
         }
         // The peer restarted, perhaps as another release: it did not take the call. Once more from the beginning.
-        endpoint.peer.store(None);
+        endpoint.form.store(None);
         answer(self.ask(endpoint, tool, stamp).await?.1)
     }
 
@@ -96,8 +96,11 @@ impl ToolCall {
         endpoint: &Arc<Endpoint>,
         tool: &str,
         stamp: Stamp<'_>,
-    ) -> Result<(Arc<Peer>, Heard), AttemptError> {
-        let peer = stamp.in_time(speak(endpoint)).await.map_err(unsent)?;
+    ) -> Result<(Arc<Form>, Heard), AttemptError> {
+        let form = match endpoint.form.load_full() {
+            Some(form) => form,
+            None => stamp.in_time(speak(endpoint)).await.map_err(unsent)?,
+        };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let call = call::ToolCall {
             id,
@@ -105,12 +108,12 @@ impl ToolCall {
             arguments: &self.arguments,
             wants_progress: self.listening.is_some(),
         };
-        let mut post = call::tool(&peer, US, call);
+        let mut post = form.fill(call);
         stamp.write(&mut post.headers);
-        let mut cancel = Cancel { endpoint: Arc::clone(endpoint), peer: Arc::clone(&peer), id, is_due: true };
+        let mut cancel = Cancel { endpoint: Arc::clone(endpoint), form: Arc::clone(&form), id, is_due: true };
         let outcome = self.hear(endpoint, post, stamp.deadline).await;
         cancel.is_due = matches!(outcome, Err(AttemptError::TimedOut | AttemptError::Stalled(_)));
-        outcome.map(|heard| (peer, heard))
+        outcome.map(|heard| (form, heard))
     }
 
     async fn hear(&self, endpoint: &Endpoint, post: Post, deadline: Instant) -> Result<Heard, AttemptError> {
@@ -138,7 +141,7 @@ impl ToolCall {
             if size > MAX_ANSWER && matches!(reader, AnswerReader::Json(_)) {
                 return Err(AttemptError::TooLarge(MAX_ANSWER));
             }
-            let message = reader.take(&piece, |note| notes.push(note)).map_err(AttemptError::Protocol)?;
+            let message = reader.take(piece, |note| notes.push(note)).map_err(AttemptError::Protocol)?;
             if let Some(listening) = self.listening.as_ref().filter(|_| !notes.is_empty()) {
                 listening.tell(&mut notes, patience).await;
             }
@@ -181,11 +184,11 @@ impl Errand for ToolCall {
 
 impl Listening {
     /// Passes on what the server said. A caller that takes it slowly slows the server down.
-    async fn tell(&self, notes: &mut Vec<Vec<u8>>, patience: &mut Patience) {
+    async fn tell(&self, notes: &mut Vec<Bytes>, patience: &mut Patience) {
         self.has_begun.store(true, Ordering::Relaxed);
         for note in notes.drain(..) {
             // A caller that is gone takes this whole call with it.
-            self.notes.send(Bytes::from(note)).await.ok();
+            self.notes.send(note).await.ok();
         }
         patience.has_begun(self.limits);
     }
@@ -195,8 +198,9 @@ impl Listening {
 
 impl Drop for Cancel {
     fn drop(&mut self) {
-        let (true, Peer::Handshaken { .. }) = (self.is_due, self.peer.as_ref()) else { return };
-        let (endpoint, post) = (Arc::clone(&self.endpoint), call::cancelled(&self.peer, self.id));
+        let (true, Peer::Handshaken { .. }) = (self.is_due, &self.form.peer) else { return };
+        let endpoint = Arc::clone(&self.endpoint);
+        let post = addressed(&endpoint, call::cancelled(&self.form.peer, self.id));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let telling = async move { exchange(&endpoint, post).await.map(drop) };
             runtime.spawn(tokio::time::timeout(CANCEL_TIMEOUT, telling));

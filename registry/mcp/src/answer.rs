@@ -1,7 +1,8 @@
 //! Reads the answer of a server as its pieces arrive, whichever of the two forms it has.
 
-use http::HeaderMap;
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 
 use crate::error::AnswerError;
 use crate::headers;
@@ -12,9 +13,16 @@ use crate::sse::Events;
 #[derive(Debug)]
 pub enum AnswerReader {
     /// One JSON message.
-    Json(Vec<u8>),
+    Json(Pieces),
     /// Server-sent events, one of which is the answer.
     Events(Events),
+}
+
+/// Pieces of a text: the first as it came, which mostly is all of it, and then all of them in one place.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    first: Bytes,
+    all: Vec<u8>,
 }
 
 impl AnswerReader {
@@ -23,14 +31,16 @@ impl AnswerReader {
     /// # Errors
     /// When the content is of a type that the protocol does not know.
     pub fn begin(headers: &HeaderMap) -> Result<Self, AnswerError> {
-        let content_type = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let content_type = content_type.unwrap_or_default();
-        match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            headers::EVENT_STREAM => Ok(Self::Events(Events::default())),
-            // An empty answer, as to a notification, has no type.
-            headers::JSON | "" => Ok(Self::Json(Vec::new())),
-            _ => Err(AnswerError::ContentType(content_type.into_owned())),
+        let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+        if essence.eq_ignore_ascii_case(headers::EVENT_STREAM.as_bytes()) {
+            return Ok(Self::Events(Events::default()));
         }
+        // An empty answer, as to a notification, has no type.
+        if essence.is_empty() || essence.eq_ignore_ascii_case(headers::JSON.as_bytes()) {
+            return Ok(Self::Json(Pieces::default()));
+        }
+        Err(AnswerError::ContentType(String::from_utf8_lossy(content_type).into_owned()))
     }
 
     /// Takes the next piece; returns the answer as soon as it is there. What else the server says on the way, such as how
@@ -40,16 +50,17 @@ impl AnswerReader {
     /// When what came is no JSON-RPC.
     pub fn take(
         &mut self,
-        piece: &[u8],
-        mut note: impl FnMut(Vec<u8>),
+        piece: Bytes,
+        mut note: impl FnMut(Bytes),
     ) -> Result<Option<ServerMessage>, AnswerError> {
         match self {
-            Self::Json(body) => {
-                body.extend_from_slice(piece);
+            Self::Json(pieces) => {
+                pieces.push(piece);
                 Ok(None)
             }
             Self::Events(events) => {
-                for data in events.take(piece)?.into_iter().filter(|data| !data.is_empty()) {
+                for data in events.take(&piece)?.into_iter().filter(|data| !data.is_empty()) {
+                    let data = Bytes::from(data);
                     let message = ServerMessage::read(&data)?;
                     if message.is_answer() {
                         return Ok(Some(message));
@@ -67,10 +78,29 @@ impl AnswerReader {
     /// When the answer is not there or is no JSON-RPC.
     pub fn finish(self) -> Result<Option<ServerMessage>, AnswerError> {
         match self {
-            Self::Json(body) if body.trim_ascii().is_empty() => Ok(None),
-            Self::Json(body) => ServerMessage::read(&body).map(Some),
+            Self::Json(pieces) => match pieces.whole() {
+                text if text.trim_ascii().is_empty() => Ok(None),
+                text => ServerMessage::read(&text).map(Some),
+            },
             Self::Events(_) => Err(AnswerError::StreamEnded),
         }
+    }
+}
+
+impl Pieces {
+    /// One more.
+    pub fn push(&mut self, piece: Bytes) {
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = piece;
+            return;
+        }
+        self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        self.all.extend_from_slice(&piece);
+    }
+
+    /// All of them.
+    pub fn whole(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.into() }
     }
 }
 
@@ -88,8 +118,8 @@ mod tests {
     fn a_json_answer_is_read_at_its_end() {
         let mut json = reader("application/json; charset=utf-8").unwrap();
         assert!(
-            json.take(br#"{"id":1,"#, drop).unwrap().is_none()
-                && json.take(br#""result":{}}"#, drop).unwrap().is_none()
+            json.take(Bytes::from_static(br#"{"id":1,"#), drop).unwrap().is_none()
+                && json.take(Bytes::from_static(br#""result":{}}"#), drop).unwrap().is_none()
         );
         assert!(matches!(json.finish().unwrap(), Some(ServerMessage::Result(_))));
     }
@@ -99,9 +129,11 @@ mod tests {
         let mut events = reader("text/event-stream").unwrap();
         let progress = b"event: message\ndata: {\"method\":\"notifications/progress\"}\n\n: ping\n\n";
         let mut notes = Vec::new();
-        assert!(events.take(progress, |note| notes.push(note)).unwrap().is_none());
-        assert_eq!(notes, [br#"{"method":"notifications/progress"}"#]);
-        assert!(events.take(b"data: {\"id\":1,\"result\":{}}\n\n", drop).unwrap().is_some());
+        assert!(events.take(Bytes::from_static(progress), |note| notes.push(note)).unwrap().is_none());
+        assert_eq!(notes, [r#"{"method":"notifications/progress"}"#]);
+        assert!(
+            events.take(Bytes::from_static(b"data: {\"id\":1,\"result\":{}}\n\n"), drop).unwrap().is_some()
+        );
     }
 
     #[test]

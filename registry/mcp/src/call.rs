@@ -1,13 +1,16 @@
 //! Writes the requests of a client, for every era.
+//!
+//! Calls of tools are many and differ in little, so what is the same for all of them at one server is written once, into a
+//! [`Form`], and each call fills it in.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::headers;
 use crate::peer::Peer;
+use crate::raw::RawJson;
 use crate::version;
 
 /// An HTTP POST to an MCP endpoint, but for the address.
@@ -37,13 +40,28 @@ pub struct ToolCall<'a> {
     /// The tool.
     pub name: &'a str,
     /// Its arguments, which pass through as they are.
-    pub arguments: &'a RawValue,
+    pub arguments: &'a RawJson,
     /// Whether the server should tell how far it is: a server that is not asked keeps silent until the end.
     pub wants_progress: bool,
 }
 
+/// A call of a tool at one server, but for what differs from call to call.
+#[derive(Debug, Clone)]
+pub struct Form {
+    /// How the server wants to be spoken to.
+    pub peer: Peer,
+    /// Headers that every call has.
+    pub headers: HeaderMap,
+    /// The members of `_meta` that every call has, as JSON without the braces.
+    meta: Vec<u8>,
+}
+
 /// The id of the requests that open a conversation.
 pub const HANDSHAKE_ID: u64 = 1;
+/// The method that calls a tool.
+const CALL: &str = "tools/call";
+/// Bytes that a call takes beside its name, its arguments and what is the same in every `_meta`; rather more.
+const FRAME: usize = 192;
 
 #[derive(Serialize)]
 struct Request<'a, P> {
@@ -55,15 +73,7 @@ struct Request<'a, P> {
     params: Option<P>,
 }
 
-/// The `_meta` of a request: what every request of the current revision carries, and the wish for progress.
-#[derive(Serialize)]
-struct Meta {
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    current: Option<Introduction>,
-    #[serde(rename = "progressToken", skip_serializing_if = "Option::is_none")]
-    progress_token: Option<u64>,
-}
-
+/// What every request of the current revision carries in its `_meta`.
 #[derive(Serialize)]
 struct Introduction {
     #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
@@ -97,18 +107,10 @@ struct InitializeParams {
     client_info: ClientInfo,
 }
 
-#[derive(Serialize)]
-struct ToolCallParams<'a> {
-    name: &'a str,
-    arguments: &'a RawValue,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    _meta: Option<Meta>,
-}
-
 /// Asks a server whether it is a current one.
 pub fn discover(client: ClientInfo) -> Post {
     let params = DiscoverParams { _meta: Introduction::of(client) };
-    post(&Peer::Current, Some(HANDSHAKE_ID), "server/discover", None, Some(params))
+    post(&Peer::Current, Some(HANDSHAKE_ID), "server/discover", Some(params))
 }
 
 /// Opens the conversation with an older server.
@@ -118,28 +120,67 @@ pub fn initialize(client: ClientInfo) -> Post {
         capabilities: Empty {},
         client_info: client,
     };
-    post(&Peer::Bare, Some(HANDSHAKE_ID), "initialize", None, Some(params))
+    post(&Peer::Bare, Some(HANDSHAKE_ID), "initialize", Some(params))
 }
 
 /// Tells an older server that the handshake is done.
 pub fn initialized(peer: &Peer) -> Post {
-    post(peer, None, "notifications/initialized", None, None::<Empty>)
+    post(peer, None, "notifications/initialized", None::<Empty>)
 }
 
 /// Tells an older server that nobody waits for the answer to request `id` any more. A current one knows it from the end of
 /// the connection.
 pub fn cancelled(peer: &Peer, id: u64) -> Post {
     let params = CancelledParams { request_id: id, reason: "the caller went away" };
-    post(peer, None, "notifications/cancelled", None, Some(params))
+    post(peer, None, "notifications/cancelled", Some(params))
 }
 
-/// Calls a tool.
-pub fn tool(peer: &Peer, client: ClientInfo, call: ToolCall<'_>) -> Post {
-    let ToolCall { id, name, arguments, wants_progress } = call;
-    let current = matches!(peer, Peer::Current).then(|| Introduction::of(client));
-    let meta = Meta { current, progress_token: wants_progress.then_some(id) };
-    let _meta = Some(meta).filter(|meta| meta.current.is_some() || meta.progress_token.is_some());
-    post(peer, Some(id), "tools/call", Some(name), Some(ToolCallParams { name, arguments, _meta }))
+// === impl Form ===
+
+impl Form {
+    /// The form of calls at `peer`.
+    pub fn of(peer: Peer, client: ClientInfo) -> Self {
+        let meta = match peer {
+            Peer::Current => json(&Introduction::of(client)),
+            Peer::Handshaken { .. } | Peer::Bare => Vec::new(),
+        };
+        let meta = meta.strip_prefix(b"{").and_then(|meta| meta.strip_suffix(b"}")).unwrap_or_default();
+        Self { headers: headers(&peer, CALL), meta: meta.to_vec(), peer }
+    }
+
+    /// The call of one tool.
+    pub fn fill(&self, call: ToolCall<'_>) -> Post {
+        let mut headers = self.headers.clone();
+        if self.peer == Peer::Current {
+            headers.insert(headers::NAME, headers::value(call.name));
+        }
+        Post { headers, body: self.body(call).into() }
+    }
+
+    fn body(&self, call: ToolCall<'_>) -> Vec<u8> {
+        let ToolCall { id, name, arguments, wants_progress } = call;
+        let arguments = arguments.as_bytes();
+        let mut body = Vec::with_capacity(FRAME + 2 * name.len() + arguments.len() + self.meta.len());
+        body.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+        write(&mut body, &id);
+        body.extend_from_slice(br#","method":"tools/call","params":{"name":"#);
+        write(&mut body, name);
+        body.extend_from_slice(br#","arguments":"#);
+        body.extend_from_slice(arguments);
+        if !self.meta.is_empty() || wants_progress {
+            body.extend_from_slice(br#","_meta":{"#);
+            body.extend_from_slice(&self.meta);
+            if wants_progress {
+                let comma: &[u8] = if self.meta.is_empty() { b"" } else { b"," };
+                body.extend_from_slice(comma);
+                body.extend_from_slice(br#""progressToken":"#);
+                write(&mut body, &id);
+            }
+            body.push(b'}');
+        }
+        body.extend_from_slice(b"}}");
+        body
+    }
 }
 
 impl Introduction {
@@ -148,34 +189,40 @@ impl Introduction {
     }
 }
 
-fn post<P: Serialize>(
-    peer: &Peer,
-    id: Option<u64>,
-    method: &str,
-    name: Option<&str>,
-    params: Option<P>,
-) -> Post {
-    let mut headers = HeaderMap::with_capacity(6);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(headers::JSON));
-    headers.insert(ACCEPT, headers::ACCEPT_BOTH);
+fn post<P: Serialize>(peer: &Peer, id: Option<u64>, method: &str, params: Option<P>) -> Post {
+    let body = json(&Request { jsonrpc: "2.0", id, method, params });
+    Post { headers: headers(peer, method), body: body.into() }
+}
+
+/// The headers of a request that names no tool, prompt, resource or task.
+fn headers(peer: &Peer, method: &str) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(6);
+    map.insert(CONTENT_TYPE, HeaderValue::from_static(headers::JSON));
+    map.insert(ACCEPT, headers::ACCEPT_BOTH);
     match peer {
         Peer::Current => {
-            headers.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(version::CURRENT));
-            headers.insert(headers::METHOD, headers::value(method));
-            headers.extend(name.map(|name| (headers::NAME, headers::value(name))));
+            map.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(version::CURRENT));
+            map.insert(headers::METHOD, headers::value(method));
         }
         Peer::Handshaken { revision, session } => {
             if version::has_version_header(revision) {
-                headers.insert(headers::PROTOCOL_VERSION, headers::value(revision));
+                map.insert(headers::PROTOCOL_VERSION, headers::value(revision));
             }
-            headers.extend(session.clone().map(|session| (headers::SESSION_ID, session)));
+            map.extend(session.clone().map(|session| (headers::SESSION_ID, session)));
         }
         Peer::Bare => {}
     }
-    let request = Request { jsonrpc: "2.0", id, method, params };
-    // Serialising strings, numbers and raw JSON into memory has no way to fail.
-    let body = serde_json::to_vec(&request).unwrap_or_default();
-    Post { headers, body: body.into() }
+    map
+}
+
+/// Serialising strings, numbers and raw JSON into memory has no way to fail.
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// The same, at the end of `body`.
+fn write(body: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    let _ = serde_json::to_writer(body, value);
 }
 
 #[cfg(test)]
@@ -187,9 +234,9 @@ mod tests {
     const US: ClientInfo = ClientInfo { name: "mesh-sidecar", version: "1" };
 
     fn tool_call(peer: &Peer) -> (HeaderMap, String) {
-        let arguments = RawValue::from_string(r#"{"b": 1e2,  "a": []}"#.to_owned()).unwrap();
+        let arguments = RawJson::read(&Bytes::from_static(br#"{"b": 1e2,  "a": []}"#)).unwrap();
         let call = ToolCall { id: 7, name: "process_data", arguments: &arguments, wants_progress: false };
-        let post = tool(peer, US, call);
+        let post = Form::of(peer.clone(), US).fill(call);
         (post.headers, String::from_utf8(post.body.to_vec()).unwrap())
     }
 
@@ -222,12 +269,22 @@ mod tests {
 
     #[test]
     fn progress_is_asked_for_by_the_id_of_the_call_in_every_era() {
-        let arguments = RawValue::from_string("{}".to_owned()).unwrap();
+        let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
         for peer in [Peer::Current, Peer::Bare] {
             let call = ToolCall { id: 7, name: "work", arguments: &arguments, wants_progress: true };
-            let body: Value = serde_json::from_slice(&tool(&peer, US, call).body).unwrap();
+            let body: Value = serde_json::from_slice(&Form::of(peer.clone(), US).fill(call).body).unwrap();
             assert_eq!((&body["id"], &body["params"]["_meta"]["progressToken"]), (&json!(7), &json!(7)));
             assert_eq!(body["params"]["_meta"].as_object().unwrap().len() > 1, peer == Peer::Current);
+        }
+    }
+
+    #[test]
+    fn names_of_any_kind_are_written_as_json() {
+        let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
+        for name in ["", "a \"quoted\" name", "größe\n"] {
+            let call = ToolCall { id: u64::MAX, name, arguments: &arguments, wants_progress: true };
+            let body: Value = serde_json::from_slice(&Form::of(Peer::Bare, US).fill(call).body).unwrap();
+            assert_eq!((&body["params"]["name"], &body["id"]), (&json!(name), &json!(u64::MAX)));
         }
     }
 

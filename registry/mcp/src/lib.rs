@@ -19,6 +19,7 @@ pub mod message;
 pub mod sse;
 
 pub mod headers;
+pub mod raw;
 pub mod version;
 
 pub mod error;

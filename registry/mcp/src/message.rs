@@ -1,15 +1,17 @@
 //! The JSON-RPC envelope. Results stay the bytes that they were.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::{AnswerError, RpcError};
+use crate::raw::RawJson;
 
 /// What a server sends: the answer to a request, or something else that happens on the way to it.
 #[derive(Debug)]
 pub enum ServerMessage {
     /// The request was carried out.
-    Result(Box<RawValue>),
+    Result(RawJson),
     /// The request failed.
     Error(RpcError),
     /// A notification or a request of the server's own.
@@ -20,9 +22,10 @@ pub enum ServerMessage {
 }
 
 #[derive(Deserialize)]
-struct Envelope {
+struct Envelope<'t> {
     method: Option<String>,
-    result: Option<Box<RawValue>>,
+    #[serde(borrow)]
+    result: Option<&'t RawValue>,
     error: Option<RpcError>,
 }
 
@@ -34,10 +37,10 @@ impl ServerMessage {
     ///
     /// # Errors
     /// When the text is no JSON-RPC message.
-    pub fn read(text: &[u8]) -> Result<Self, AnswerError> {
+    pub fn read(text: &Bytes) -> Result<Self, AnswerError> {
         match serde_json::from_slice(text).map_err(AnswerError::NotJsonRpc)? {
             Envelope { error: Some(error), .. } => Ok(Self::Error(error)),
-            Envelope { result: Some(result), .. } => Ok(Self::Result(result)),
+            Envelope { result: Some(result), .. } => Ok(Self::Result(RawJson::within(text, result))),
             Envelope { method: Some(method), .. } => Ok(Self::Other { method }),
             Envelope { .. } => Err(AnswerError::Empty),
         }
@@ -53,21 +56,24 @@ impl ServerMessage {
 mod tests {
     use super::*;
 
+    fn read(text: &'static str) -> Result<ServerMessage, AnswerError> {
+        ServerMessage::read(&Bytes::from_static(text.as_bytes()))
+    }
+
     #[test]
     fn a_result_keeps_its_bytes() {
-        let text = br#"{"jsonrpc":"2.0","id":1,"result":{"b": 1e2,  "a":[ ],"unknown":{"x":null}}}"#;
-        let ServerMessage::Result(result) = ServerMessage::read(text).unwrap() else { panic!("no result") };
-        assert_eq!(result.get(), r#"{"b": 1e2,  "a":[ ],"unknown":{"x":null}}"#);
+        let text = r#"{"jsonrpc":"2.0","id":1,"result":{"b": 1e2,  "a":[ ],"unknown":{"x":null}}}"#;
+        let ServerMessage::Result(result) = read(text).unwrap() else { panic!("no result") };
+        assert_eq!(result.into_bytes(), r#"{"b": 1e2,  "a":[ ],"unknown":{"x":null}}"#);
     }
 
     #[test]
     fn errors_and_notifications_are_told_apart() {
-        let error = br#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Missing session ID"}}"#;
-        assert!(
-            matches!(ServerMessage::read(error).unwrap(), ServerMessage::Error(error) if error.code == -32600)
-        );
-        let progress = br#"{"jsonrpc":"2.0","method":"notifications/progress","params":{}}"#;
-        assert!(!ServerMessage::read(progress).unwrap().is_answer());
-        assert!(ServerMessage::read(b"{}").is_err() && ServerMessage::read(b"hello").is_err());
+        let error =
+            r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Missing session ID"}}"#;
+        assert!(matches!(read(error).unwrap(), ServerMessage::Error(error) if error.code == -32600));
+        let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{}}"#;
+        assert!(!read(progress).unwrap().is_answer());
+        assert!(read("{}").is_err() && read("hello").is_err());
     }
 }

@@ -37,7 +37,7 @@ pub fn is_current(status: StatusCode, message: Option<&ServerMessage>) -> bool {
             struct Discovered {
                 supported_versions: Vec<String>,
             }
-            serde_json::from_str::<Discovered>(result.get()).is_ok_and(|discovered| {
+            serde_json::from_slice::<Discovered>(result.as_bytes()).is_ok_and(|discovered| {
                 discovered.supported_versions.iter().any(|one| one == version::CURRENT)
             })
         }
@@ -59,7 +59,7 @@ pub fn handshaken(headers: &HeaderMap, message: Option<&ServerMessage>) -> Optio
         protocol_version: String,
     }
     let Some(ServerMessage::Result(result)) = message else { return None };
-    let initialized: Initialized = serde_json::from_str(result.get()).ok()?;
+    let initialized: Initialized = serde_json::from_slice(result.as_bytes()).ok()?;
     let session = headers.get(headers::SESSION_ID).cloned();
     Some(Peer::Handshaken { revision: initialized.protocol_version, session })
 }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> ServerMessage {
-        ServerMessage::read(text.as_bytes()).unwrap()
+        ServerMessage::read(&text.to_owned().into()).unwrap()
     }
 
     fn current(status: u16, text: &str) -> bool {

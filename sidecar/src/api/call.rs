@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use mesh_mcp::headers::EVENT_STREAM;
-use serde_json::value::RawValue;
+use mesh_mcp::raw::RawJson;
 use tokio::sync::mpsc;
 
 use super::body::ReplyBody;
@@ -61,7 +61,7 @@ fn answer(outcome: Outcome) -> Response<ReplyBody> {
 }
 
 /// Answers with events as soon as there is one, or when the silence lasts; until then as any call.
-async fn stream(state: &Arc<State>, call: Call, arguments: Box<RawValue>) -> Response<ReplyBody> {
+async fn stream(state: &Arc<State>, call: Call, arguments: RawJson) -> Response<ReplyBody> {
     let (tell, mut notes) = mpsc::channel(NOTES);
     let carrying = Arc::clone(state);
     let mut calling = Box::pin(async move {
@@ -85,13 +85,15 @@ async fn stream(state: &Arc<State>, call: Call, arguments: Box<RawValue>) -> Res
 
 fn ending(outcome: Outcome) -> Ending {
     match outcome.map(refused) {
-        Ok(Ok((result, _))) => Ending { event: "result", data: reply::bytes(result) },
-        Ok(Err(failure)) | Err(failure) => Ending { event: "error", data: reply::failure_body(failure).1 },
+        Ok(Ok((result, _))) => Ending { event: "result", data: result.into_bytes() },
+        Ok(Err(failure)) | Err(failure) => {
+            Ending { event: "error", data: reply::failure_body(failure).1.into() }
+        }
     }
 }
 
 /// A provider that understood the call and refused it has failed it.
-fn refused(reply: Reply<Answer>) -> Result<(Box<RawValue>, Reply<()>), Failure> {
+fn refused(reply: Reply<Answer>) -> Result<(RawJson, Reply<()>), Failure> {
     let Reply { answer, agent_id, attempts, age, is_stale, held } = reply;
     match answer {
         Answer::Result(result) => Ok((result, Reply { answer: (), agent_id, attempts, age, is_stale, held })),
@@ -102,13 +104,13 @@ fn refused(reply: Reply<Answer>) -> Result<(Box<RawValue>, Reply<()>), Failure> 
     }
 }
 
-async fn read(state: &State, request: Request<Incoming>) -> Result<(Call, Box<RawValue>), CallError> {
+async fn read(state: &State, request: Request<Incoming>) -> Result<(Call, RawJson), CallError> {
     let (head, body) = request.into_parts();
     let capability = head.uri.path().strip_prefix(PATH).unwrap_or_default();
     let target = state.targets.get(capability, head.uri.query().unwrap_or_default())?;
     let passport = Passport::read(&head.headers, state.caller.as_ref())?;
     state.check_size(&head.headers)?;
-    let arguments = read_arguments(&read_body(body, state.max_body).await?)?;
+    let arguments = read_arguments(read_body(body, state.max_body).await?)?;
     let is_safe_to_repeat = passport.vouches();
     Ok((Call { target, passport, pinned: None, is_safe_to_repeat }, arguments))
 }
@@ -131,11 +133,10 @@ async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, CallError> {
 }
 
 /// The body as the arguments of a tool: a JSON object, kept byte for byte; nothing at all counts as `{}`.
-fn read_arguments(body: &[u8]) -> Result<Box<RawValue>, CallError> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    let arguments: Box<RawValue> =
-        serde_json::from_slice(body).map_err(|fault| CallError::Arguments(fault.to_string()))?;
-    match arguments.get().as_bytes().first() {
+fn read_arguments(body: Bytes) -> Result<RawJson, CallError> {
+    let body = if body.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { body };
+    let arguments = RawJson::read(&body).map_err(|fault| CallError::Arguments(fault.to_string()))?;
+    match arguments.as_bytes().first() {
         Some(b'{') => Ok(arguments),
         _ => Err(CallError::Arguments("it is JSON, but not an object".to_owned())),
     }
@@ -147,17 +148,18 @@ mod tests {
 
     #[test]
     fn arguments_are_an_object_kept_byte_for_byte() {
-        assert_eq!(read_arguments(br#" {"b": 1e2,  "a":[ ]} "#).unwrap().get(), r#"{"b": 1e2,  "a":[ ]}"#);
-        assert_eq!(read_arguments(b"").unwrap().get(), "{}");
+        let read = |body: &'static [u8]| read_arguments(Bytes::from_static(body));
+        assert_eq!(read(br#" {"b": 1e2,  "a":[ ]} "#).unwrap().as_bytes(), br#"{"b": 1e2,  "a":[ ]}"#);
+        assert_eq!(read(b"").unwrap().as_bytes(), b"{}");
         for bad in [&b"[1]"[..], b"{", b"null", b"\xff\xfe", b"{} {}", b"\"x\""] {
-            assert!(read_arguments(bad).is_err(), "{bad:?}");
+            assert!(read(bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn a_deeply_nested_body_is_refused_and_does_not_overflow() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        let _ = read_arguments(deep.as_bytes());
+        let _ = read_arguments(deep.into());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct Ending {
     /// `result` or `error`.
     pub event: &'static str,
     /// Its data, in one line.
-    pub data: Vec<u8>,
+    pub data: Bytes,
 }
 
 /// A call that is still going on, or what it ended with.
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn ending() -> Ending {
-        Ending { event: "result", data: b"{}".to_vec() }
+        Ending { event: "result", data: Bytes::from_static(b"{}") }
     }
 
     async fn read(mut events: Events) -> Vec<String> {

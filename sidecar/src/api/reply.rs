@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri
 use mesh_api::error::{Code, ErrorBody};
 use mesh_mcp::error::INVALID_PARAMS;
 use mesh_mcp::headers::EVENT_STREAM;
+use mesh_mcp::raw::RawJson;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::body::ReplyBody;
 use super::events::{Events, event};
@@ -69,16 +69,16 @@ impl Provenance {
 }
 
 /// The answer to a call that was carried out: the tool's result, byte for byte.
-pub fn result(result: Box<RawValue>, reply: &Reply<()>) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::from(bytes(result)));
+pub fn result(result: RawJson, reply: &Reply<()>) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::Whole(Some(result.into_bytes())));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     Provenance::of(reply).write(response.headers_mut());
     response
 }
 
 /// The same for a caller that accepts events, when nothing happened before the result.
-pub fn only_event(result: &RawValue, reply: &Reply<()>) -> Response<ReplyBody> {
-    let event = event("result", result.get().as_bytes());
+pub fn only_event(result: &RawJson, reply: &Reply<()>) -> Response<ReplyBody> {
+    let event = event("result", result.as_bytes());
     let mut response = Response::new(ReplyBody::Whole(Some(event)));
     mark_events(response.headers_mut());
     Provenance::of(reply).write(response.headers_mut());
@@ -97,11 +97,6 @@ fn mark_events(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Asks proxies of the nginx family to pass on every event at once.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-}
-
-/// The bytes of a result, without copying them.
-pub fn bytes(result: Box<RawValue>) -> Vec<u8> {
-    String::from(Box::<str>::from(result)).into_bytes()
 }
 
 /// Marks an answer that rests on what was known before the registry went away.
