@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use mesh_client::dice::Dice;
+use mesh_daemon::alarm::Alarms;
 use tokio::time::{Instant, sleep};
 
 use crate::cache::slot::Found;
@@ -33,6 +34,8 @@ pub struct Ways {
     pub routing: Arc<Routing>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What limits the time of attempts.
+    pub alarms: Alarms,
 }
 
 /// One call.
@@ -152,15 +155,12 @@ impl<'c, E: Errand> Course<'c, E> {
         let provider = picked.provider;
         let began = Instant::now();
         let median = self.found.value.median_latency();
-        let trial_ends = began + TRIAL.0.max(median * TRIAL.1);
-        let deadline = if picked.is_trial && self.has_alternative() {
-            self.deadline.min(trial_ends)
-        } else {
-            self.deadline
-        };
+        let is_short = picked.is_trial && self.has_alternative();
+        let trial_ends = is_short.then(|| began + TRIAL.0.max(median * TRIAL.1));
+        let deadline = trial_ends.map_or(self.deadline, |ends| ends.min(self.deadline));
         let in_flight = InFlight::begin(&provider.endpoint, &provider.lane);
         let attempt = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
-        let stamp = Stamp { passport: &self.call.passport, attempt, deadline };
+        let stamp = Stamp { passport: &self.call.passport, attempt, deadline, alarms: &self.ways.alarms };
         let outcome = self.errand.attempt(&provider.endpoint, &provider.tool, stamp).await;
         let occupied = match &outcome {
             Ok(_) => in_flight.succeed(median),

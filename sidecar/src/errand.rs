@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use mesh_daemon::alarm::Alarms;
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
@@ -41,6 +42,8 @@ pub struct Stamp<'c> {
     pub attempt: u32,
     /// When the answer must have begun.
     pub deadline: Instant,
+    /// Sees to it that it does.
+    pub alarms: &'c Alarms,
 }
 
 /// A failed attempt. Some failures are answers as well, which the caller gets when there is no other attempt.
@@ -68,7 +71,7 @@ impl Stamp<'_> {
         &self,
         attempt: impl Future<Output = Result<T, AttemptError>>,
     ) -> Result<T, AttemptError> {
-        tokio::time::timeout_at(self.deadline, attempt).await.unwrap_or(Err(AttemptError::TimedOut))
+        self.alarms.limit(self.deadline, attempt).await.unwrap_or(Err(AttemptError::TimedOut))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_daemon::alarm::Alarms;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::access::{Access, AccessLog};
@@ -50,7 +51,7 @@ impl Outbound {
     /// Sends calls where `routing` says.
     pub fn new(routing: Arc<Routing>, limits: Limits, metrics: Arc<Metrics>, access_log: AccessLog) -> Self {
         let places = Places::new(limits.max_in_flight, Arc::clone(&metrics));
-        Self { ways: Ways { routing, metrics }, limits, places, access_log }
+        Self { ways: Ways { routing, metrics, alarms: Alarms::default() }, limits, places, access_log }
     }
 
     /// Carries out one call.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use mesh_daemon::alarm::Alarms;
+use tokio::time::Instant;
 
 use crate::error::AttemptError;
 
@@ -26,7 +27,8 @@ pub struct Pace {
 
 /// The patience with one answer.
 #[derive(Debug)]
-pub struct Patience {
+pub struct Patience<'a> {
+    alarms: &'a Alarms,
     deadline: Instant,
     begun: Option<Begun>,
 }
@@ -39,10 +41,10 @@ struct Begun {
 
 // === impl Patience ===
 
-impl Patience {
+impl<'a> Patience<'a> {
     /// Waits until `deadline` for the beginning.
-    pub fn until(deadline: Instant) -> Self {
-        Self { deadline, begun: None }
+    pub fn until(deadline: Instant, alarms: &'a Alarms) -> Self {
+        Self { alarms, deadline, begun: None }
     }
 
     /// The answer has begun: from now on `limits` count.
@@ -59,10 +61,10 @@ impl Patience {
         piece: impl Future<Output = Result<T, AttemptError>>,
     ) -> Result<T, AttemptError> {
         let Some(begun) = self.begun else {
-            return timeout_at(self.deadline, piece).await.unwrap_or(Err(AttemptError::TimedOut));
+            return self.alarms.limit(self.deadline, piece).await.unwrap_or(Err(AttemptError::TimedOut));
         };
         let silence = Instant::now() + begun.idle;
-        let waited = timeout_at(silence.min(begun.ends), piece).await;
+        let waited = self.alarms.limit(silence.min(begun.ends), piece).await;
         waited.unwrap_or(Err(if silence <= begun.ends {
             AttemptError::Stalled(begun.idle)
         } else {
@@ -84,7 +86,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_goes_on_outlives_the_deadline_but_not_the_hard_limit() {
-        let mut patience = Patience::until(Instant::now() + Duration::from_secs(60));
+        let alarms = Alarms::default();
+        let mut patience = Patience::until(Instant::now() + Duration::from_secs(60), &alarms);
         patience.wait(after(59)).await.unwrap();
         patience.has_begun(LIMITS);
         for _ in 0..14 {
@@ -95,10 +98,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_ends_a_stream() {
-        let mut patience = Patience::until(Instant::now() + Duration::from_secs(60));
+        let alarms = Alarms::default();
+        let mut patience = Patience::until(Instant::now() + Duration::from_secs(60), &alarms);
         patience.has_begun(LIMITS);
         assert!(matches!(patience.wait(after(301)).await, Err(AttemptError::Stalled(_))));
-        let patience = Patience::until(Instant::now() + Duration::from_secs(60));
+        let patience = Patience::until(Instant::now() + Duration::from_secs(60), &alarms);
         assert!(matches!(patience.wait(after(61)).await, Err(AttemptError::TimedOut)));
     }
 }

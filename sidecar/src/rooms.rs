@@ -102,6 +102,7 @@ impl Rooms {
             caller: id.and_then(|id| HeaderValue::from_str(id).ok()),
             max_body: config.max_body,
             pace: config.pace,
+            alarms: Default::default(),
         }
     }
 }

@@ -12,7 +12,6 @@ use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::Peer;
 use mesh_mcp::raw::RawJson;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
 use crate::errand::{Errand, Fallen, Stamp};
@@ -111,13 +110,13 @@ impl ToolCall {
         let mut post = form.fill(call);
         stamp.write(&mut post.headers);
         let mut cancel = Cancel { endpoint: Arc::clone(endpoint), form: Arc::clone(&form), id, is_due: true };
-        let outcome = self.hear(endpoint, post, stamp.deadline).await;
+        let outcome = self.hear(endpoint, post, stamp).await;
         cancel.is_due = matches!(outcome, Err(AttemptError::TimedOut | AttemptError::Stalled(_)));
         outcome.map(|heard| (form, heard))
     }
 
-    async fn hear(&self, endpoint: &Endpoint, post: Post, deadline: Instant) -> Result<Heard, AttemptError> {
-        let mut patience = Patience::until(deadline);
+    async fn hear(&self, endpoint: &Endpoint, post: Post, stamp: Stamp<'_>) -> Result<Heard, AttemptError> {
+        let mut patience = Patience::until(stamp.deadline, stamp.alarms);
         let (head, body) = patience.wait(exchange(endpoint, post)).await?.into_parts();
         let message = match self.read(&head, body, &mut patience).await {
             // A refusal of HTTP without a JSON-RPC message in it.
@@ -131,7 +130,7 @@ impl ToolCall {
         &self,
         head: &http::response::Parts,
         mut body: Content,
-        patience: &mut Patience,
+        patience: &mut Patience<'_>,
     ) -> Result<Option<ServerMessage>, AttemptError> {
         let mut reader = AnswerReader::begin(&head.headers).map_err(AttemptError::Protocol)?;
         let (mut size, mut notes) = (0, Vec::new());
@@ -184,7 +183,7 @@ impl Errand for ToolCall {
 
 impl Listening {
     /// Passes on what the server said. A caller that takes it slowly slows the server down.
-    async fn tell(&self, notes: &mut Vec<Bytes>, patience: &mut Patience) {
+    async fn tell(&self, notes: &mut Vec<Bytes>, patience: &mut Patience<'_>) {
         self.has_begun.store(true, Ordering::Relaxed);
         for note in notes.drain(..) {
             // A caller that is gone takes this whole call with it.

@@ -11,12 +11,13 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::Alarms;
 use crate::stall::Unstalled;
 use crate::target::EscapedTargets;
 
@@ -117,11 +118,11 @@ async fn converse(connection: impl Future<Output = Result<(), BoxError>>, heard:
 }
 
 fn http_server() -> Builder<TokioExecutor> {
-    let mut server = Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    let (mut server, alarms) = (Builder::new(TokioExecutor::new()), Alarms::default());
+    server.http1().timer(alarms.clone()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
     server
         .http2()
-        .timer(TokioTimer::new())
+        .timer(alarms)
         .max_header_list_size(MAX_HEAD_BYTES as u32)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(HEAD_TIMEOUT);

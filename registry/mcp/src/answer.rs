@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::error::AnswerError;
 use crate::headers;
 use crate::message::ServerMessage;
+use crate::raw::Pieces;
 use crate::sse::Events;
 
 /// An answer that is still coming in.
@@ -16,13 +17,6 @@ pub enum AnswerReader {
     Json(Pieces),
     /// Server-sent events, one of which is the answer.
     Events(Events),
-}
-
-/// Pieces of a text: the first as it came, which mostly is all of it, and then all of them in one place.
-#[derive(Debug, Default)]
-pub struct Pieces {
-    first: Bytes,
-    all: Vec<u8>,
 }
 
 impl AnswerReader {
@@ -84,23 +78,6 @@ impl AnswerReader {
             },
             Self::Events(_) => Err(AnswerError::StreamEnded),
         }
-    }
-}
-
-impl Pieces {
-    /// One more.
-    pub fn push(&mut self, piece: Bytes) {
-        if self.first.is_empty() && self.all.is_empty() {
-            self.first = piece;
-            return;
-        }
-        self.all.extend_from_slice(&std::mem::take(&mut self.first));
-        self.all.extend_from_slice(&piece);
-    }
-
-    /// All of them.
-    pub fn whole(self) -> Bytes {
-        if self.all.is_empty() { self.first } else { self.all.into() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! JSON that passes through unparsed.
+//! Text that passes through as it is: its pieces, and the JSON in it.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -6,6 +6,15 @@ use serde_json::value::RawValue;
 /// One JSON value, in the bytes that it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawJson(Bytes);
+
+/// Pieces of a text: the first as it came, which mostly is all of it, and then all of them in one place.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    first: Bytes,
+    all: Vec<u8>,
+}
+
+// === impl RawJson ===
 
 impl RawJson {
     /// The value in `text`, which may have space around it.
@@ -32,9 +41,38 @@ impl RawJson {
     }
 }
 
+// === impl Pieces ===
+
+impl Pieces {
+    /// One more.
+    pub fn push(&mut self, piece: Bytes) {
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = piece;
+            return;
+        }
+        self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        self.all.extend_from_slice(&piece);
+    }
+
+    /// All of them.
+    pub fn whole(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_are_put_together_in_their_order() {
+        let mut pieces = Pieces::default();
+        for piece in ["", "a", "bc", "", "d"] {
+            pieces.push(Bytes::from_static(piece.as_bytes()));
+        }
+        assert_eq!(pieces.whole(), "abcd");
+        assert_eq!(Pieces::default().whole(), "");
+    }
 
     #[test]
     fn a_value_keeps_its_bytes_and_loses_the_space_around_it() {

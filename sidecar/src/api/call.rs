@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
 use mesh_mcp::headers::EVENT_STREAM;
-use mesh_mcp::raw::RawJson;
+use mesh_mcp::raw::{Pieces, RawJson};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::body::ReplyBody;
 use super::events::{Ending, Events};
@@ -110,7 +111,7 @@ async fn read(state: &State, request: Request<Incoming>) -> Result<(Call, RawJso
     let target = state.targets.get(capability, head.uri.query().unwrap_or_default())?;
     let passport = Passport::read(&head.headers, state.caller.as_ref())?;
     state.check_size(&head.headers)?;
-    let arguments = read_arguments(read_body(body, state.max_body).await?)?;
+    let arguments = read_arguments(read_body(state, body).await?)?;
     let is_safe_to_repeat = passport.vouches();
     Ok((Call { target, passport, pinned: None, is_safe_to_repeat }, arguments))
 }
@@ -123,13 +124,23 @@ fn accepts_events(headers: &HeaderMap) -> bool {
     types.any(|one| one.trim().eq_ignore_ascii_case(EVENT_STREAM))
 }
 
-async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, CallError> {
-    let collecting = Limited::new(body, limit).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, collecting).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(CallError::BodyTooLarge(limit)),
-        Ok(Err(_)) | Err(_) => Err(CallError::BodyIncomplete),
-    }
+async fn read_body(state: &State, mut body: Incoming) -> Result<Bytes, CallError> {
+    let reading = async {
+        let (mut size, mut pieces) = (0, Pieces::default());
+        while !body.is_end_stream()
+            && let Some(frame) = body.frame().await
+        {
+            let piece = frame.map_err(|_| CallError::BodyIncomplete)?.into_data().unwrap_or_default();
+            size += piece.len();
+            if size > state.max_body {
+                return Err(CallError::BodyTooLarge(state.max_body));
+            }
+            pieces.push(piece);
+        }
+        Ok(pieces.whole())
+    };
+    let limited = state.alarms.limit(Instant::now() + BODY_TIMEOUT, reading).await;
+    limited.unwrap_or(Err(CallError::BodyIncomplete))
 }
 
 /// The body as the arguments of a tool: a JSON object, kept byte for byte; nothing at all counts as `{}`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
+use mesh_daemon::alarm::Alarms;
 use tokio::sync::watch;
 
 use crate::discovery::Discovery;
@@ -44,6 +45,8 @@ pub struct State {
     pub max_body: usize,
     /// How streamed answers are treated.
     pub pace: Pace,
+    /// What limits the time of callers' bodies.
+    pub alarms: Alarms,
 }
 
 impl State {
