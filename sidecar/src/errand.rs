@@ -69,7 +69,7 @@ impl Stamp<'_> {
     /// Those of `attempt`, and [`AttemptError::TimedOut`].
     pub async fn in_time<T>(
         &self,
-        attempt: impl Future<Output = Result<T, AttemptError>>,
+        attempt: impl Future<Output = Result<T, AttemptError>> + Unpin,
     ) -> Result<T, AttemptError> {
         self.alarms.limit(self.deadline, attempt).await.unwrap_or(Err(AttemptError::TimedOut))
     }

@@ -58,7 +58,7 @@ impl<'a> Patience<'a> {
     /// Those of `piece`, and that the patience is over.
     pub async fn wait<T>(
         &self,
-        piece: impl Future<Output = Result<T, AttemptError>>,
+        piece: impl Future<Output = Result<T, AttemptError>> + Unpin,
     ) -> Result<T, AttemptError> {
         let Some(begun) = self.begun else {
             return self.alarms.limit(self.deadline, piece).await.unwrap_or(Err(AttemptError::TimedOut));
@@ -75,6 +75,8 @@ impl<'a> Patience<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     const LIMITS: Limits = Limits { idle: Duration::from_secs(300), longest: Duration::from_secs(3_600) };
@@ -88,12 +90,12 @@ mod tests {
     async fn a_stream_that_goes_on_outlives_the_deadline_but_not_the_hard_limit() {
         let alarms = Alarms::default();
         let mut patience = Patience::until(Instant::now() + Duration::from_secs(60), &alarms);
-        patience.wait(after(59)).await.unwrap();
+        patience.wait(pin!(after(59))).await.unwrap();
         patience.has_begun(LIMITS);
         for _ in 0..14 {
-            patience.wait(after(250)).await.unwrap();
+            patience.wait(pin!(after(250))).await.unwrap();
         }
-        assert!(matches!(patience.wait(after(250)).await, Err(AttemptError::TimedOut)));
+        assert!(matches!(patience.wait(pin!(after(250))).await, Err(AttemptError::TimedOut)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -101,8 +103,8 @@ mod tests {
         let alarms = Alarms::default();
         let mut patience = Patience::until(Instant::now() + Duration::from_secs(60), &alarms);
         patience.has_begun(LIMITS);
-        assert!(matches!(patience.wait(after(301)).await, Err(AttemptError::Stalled(_))));
+        assert!(matches!(patience.wait(pin!(after(301))).await, Err(AttemptError::Stalled(_))));
         let patience = Patience::until(Instant::now() + Duration::from_secs(60), &alarms);
-        assert!(matches!(patience.wait(after(61)).await, Err(AttemptError::TimedOut)));
+        assert!(matches!(patience.wait(pin!(after(61))).await, Err(AttemptError::TimedOut)));
     }
 }

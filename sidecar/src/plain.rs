@@ -1,5 +1,6 @@
 //! The errand of `/proxy`: an HTTP request as it is, and the answer as it comes.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::HOST;
@@ -108,7 +109,7 @@ impl Errand for PlainRequest {
         _tool: &str,
         stamp: Stamp<'_>,
     ) -> Result<Response<Content>, Fallen<Response<Content>>> {
-        let sending = endpoint.pool.send(self.request(endpoint, stamp));
+        let sending = pin!(endpoint.pool.send(self.request(endpoint, stamp)));
         let mut response = stamp.in_time(sending).await.map_err(|fault| self.blame(fault))?;
         hop::strip(response.headers_mut());
         match response.status() {

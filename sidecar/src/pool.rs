@@ -106,7 +106,8 @@ impl Pool {
                 Err((_, Some(unsent))) => request = unsent,
             }
         }
-        let fresh = self.connect().await?;
+        // Boxed, so that the rare way does not make the future of every call larger.
+        let fresh = Box::pin(self.connect()).await?;
         self.exchange(fresh, request).await.map_err(|(fault, unsent)| match unsent {
             Some(_) => AttemptError::Unsent(fault),
             None => AttemptError::Broken(fault),

@@ -126,7 +126,7 @@ pub async fn exchange(endpoint: &Endpoint, post: Post) -> Result<Response<Conten
     match response.status() {
         StatusCode::TOO_MANY_REQUESTS => Err(busy(response.headers())),
         status if status.is_redirection() => Err(redirected(response.headers())),
-        status if status.is_server_error() => Err(refusal(response).await),
+        status if status.is_server_error() => Err(Box::pin(refusal(response)).await),
         _ => Ok(response),
     }
 }

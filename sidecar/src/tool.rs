@@ -1,5 +1,6 @@
 //! The errand of `/call`: a tool call to one endpoint, in the way that endpoint wants to be spoken to.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -86,7 +87,7 @@ impl ToolCall {
         }
         // The peer restarted, perhaps as another release: it did not take the call. Once more from the beginning.
         endpoint.form.store(None);
-        answer(self.ask(endpoint, tool, stamp).await?.1)
+        answer(Box::pin(self.ask(endpoint, tool, stamp)).await?.1)
     }
 
     /// Sends the call in the way that the endpoint wants to be spoken to.
@@ -98,7 +99,7 @@ impl ToolCall {
     ) -> Result<(Arc<Form>, Heard), AttemptError> {
         let form = match endpoint.form.load_full() {
             Some(form) => form,
-            None => stamp.in_time(speak(endpoint)).await.map_err(unsent)?,
+            None => stamp.in_time(Box::pin(speak(endpoint))).await.map_err(unsent)?,
         };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let call = call::ToolCall {
@@ -117,7 +118,7 @@ impl ToolCall {
 
     async fn hear(&self, endpoint: &Endpoint, post: Post, stamp: Stamp<'_>) -> Result<Heard, AttemptError> {
         let mut patience = Patience::until(stamp.deadline, stamp.alarms);
-        let (head, body) = patience.wait(exchange(endpoint, post)).await?.into_parts();
+        let (head, body) = patience.wait(pin!(exchange(endpoint, post))).await?.into_parts();
         let message = match self.read(&head, body, &mut patience).await {
             // A refusal of HTTP without a JSON-RPC message in it.
             Err(AttemptError::Protocol(_)) if head.status.is_client_error() => None,
@@ -134,7 +135,9 @@ impl ToolCall {
     ) -> Result<Option<ServerMessage>, AttemptError> {
         let mut reader = AnswerReader::begin(&head.headers).map_err(AttemptError::Protocol)?;
         let (mut size, mut notes) = (0, Vec::new());
-        while let Some(piece) = patience.wait(next_piece(&mut body)).await? {
+        loop {
+            let next = patience.wait(pin!(next_piece(&mut body))).await?;
+            let Some(piece) = next else { return reader.finish().map_err(AttemptError::Protocol) };
             size += piece.len();
             // Of a stream each event is limited, and time limits the whole.
             if size > MAX_ANSWER && matches!(reader, AnswerReader::Json(_)) {
@@ -150,7 +153,6 @@ impl ToolCall {
                 return Ok(message);
             }
         }
-        reader.finish().map_err(AttemptError::Protocol)
     }
 }
 

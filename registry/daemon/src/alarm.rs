@@ -4,7 +4,8 @@
 //! alarm that was not needed leaves its timer running for the next one, which mostly ends later. A timer that rings too
 //! early for its alarm is set again, so for all limits together a timer is set as often as the time of one passes.
 
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -45,19 +46,22 @@ impl Alarms {
         Alarm { at, timer: None, alarms: self.clone() }
     }
 
-    /// The outcome of `work`, if it comes before `at`.
+    /// The outcome of `work`, if it comes before `at`. Whoever limits it has pinned it, so that it is not moved once more.
     ///
     /// # Errors
     /// When it does not.
-    pub async fn limit<T>(&self, at: Instant, work: impl Future<Output = T>) -> Result<T, Elapsed> {
-        let (mut work, mut alarm) = (pin!(work), self.at(at));
-        std::future::poll_fn(|context| {
-            if let Poll::Ready(outcome) = work.as_mut().poll(context) {
+    pub fn limit<F: Future + Unpin>(
+        &self,
+        at: Instant,
+        mut work: F,
+    ) -> impl Future<Output = Result<F::Output, Elapsed>> {
+        let mut alarm = self.at(at);
+        poll_fn(move |context| {
+            if let Poll::Ready(outcome) = Pin::new(&mut work).poll(context) {
                 return Poll::Ready(Ok(outcome));
             }
             Pin::new(&mut alarm).poll(context).map(|()| Err(Elapsed))
         })
-        .await
     }
 
     fn timer(&self, at: Instant) -> Timer {
@@ -122,6 +126,8 @@ impl hyper::rt::Timer for Alarms {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use proptest::prelude::*;
     use tokio::runtime::Builder;
     use tokio::time::sleep;
@@ -135,7 +141,7 @@ mod tests {
         let alarms = Alarms::default();
         for _ in 0..100 {
             let at = Instant::now() + 60_000 * MS;
-            assert_eq!(alarms.limit(at, sleep(MS)).await, Ok(()));
+            assert_eq!(alarms.limit(at, pin!(sleep(MS))).await, Ok(()));
         }
         assert_eq!(alarms.idle().len(), 1);
         assert_eq!(alarms.limit(Instant::now(), std::future::ready(7)).await, Ok(7));
@@ -145,7 +151,7 @@ mod tests {
     async fn the_number_of_kept_timers_is_bounded() {
         let alarms = Alarms::default();
         let at = Instant::now() + 60_000 * MS;
-        let together = (0..MAX_KEPT + 10).map(|_| alarms.limit(at, sleep(MS)));
+        let together = (0..MAX_KEPT + 10).map(|_| alarms.limit(at, Box::pin(sleep(MS))));
         futures_util::future::join_all(together).await;
         assert_eq!(alarms.idle().len(), MAX_KEPT);
     }
@@ -161,7 +167,7 @@ mod tests {
                 let alarms = Alarms::default();
                 for (limit, work) in limits {
                     let began = Instant::now();
-                    let outcome = alarms.limit(began + limit * MS, sleep(work * MS)).await;
+                    let outcome = alarms.limit(began + limit * MS, pin!(sleep(work * MS))).await;
                     prop_assert_eq!(outcome.is_ok(), work <= limit, "{} of {}", work, limit);
                     prop_assert_eq!(began.elapsed().as_millis() as u32, work.min(limit));
                 }

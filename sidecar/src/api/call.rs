@@ -1,5 +1,6 @@
 //! `POST /call/{capability}`: JSON arguments in, the tool's result out; as a stream of events if the caller accepts one.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,7 +126,7 @@ fn accepts_events(headers: &HeaderMap) -> bool {
 }
 
 async fn read_body(state: &State, mut body: Incoming) -> Result<Bytes, CallError> {
-    let reading = async {
+    let reading = pin!(async {
         let (mut size, mut pieces) = (0, Pieces::default());
         while !body.is_end_stream()
             && let Some(frame) = body.frame().await
@@ -138,7 +139,7 @@ async fn read_body(state: &State, mut body: Incoming) -> Result<Bytes, CallError
             pieces.push(piece);
         }
         Ok(pieces.whole())
-    };
+    });
     let limited = state.alarms.limit(Instant::now() + BODY_TIMEOUT, reading).await;
     limited.unwrap_or(Err(CallError::BodyIncomplete))
 }
