@@ -11,10 +11,10 @@ use mesh_daemon::alarm::Alarms;
 use tokio::time::{Instant, sleep};
 
 use crate::cache::slot::Found;
-use crate::endpoint::{InFlight, Occupied};
+use crate::endpoint::{Endpoint, InFlight, Occupied};
 use crate::errand::{Errand, Fallen, Stamp};
 use crate::error::{AttemptError, AttemptReport, chain};
-use crate::metrics::Metrics;
+use crate::metrics::{ANSWERED, Metrics};
 use crate::passport::Passport;
 use crate::places::{Held, Place};
 use crate::provider::{Provider, Providers};
@@ -22,8 +22,6 @@ use crate::retry::{Decision, Policy, Reached};
 use crate::routing::{Picked, Routing, Wish};
 use crate::target::Target;
 
-/// How the metrics call an attempt that succeeded.
-const ANSWERED: &str = "answered";
 /// Shortest time for a call that tries whether a provider has recovered, and how many times the median of the others: a
 /// provider that hangs must not cost it all of its time, as there are others that are well.
 const TRIAL: (Duration, u32) = (Duration::from_secs(1), 10);
@@ -57,7 +55,7 @@ pub struct Reply<A> {
     /// The answer.
     pub answer: A,
     /// Who served it.
-    pub agent_id: String,
+    pub endpoint: Arc<Endpoint>,
     /// How many attempts it took.
     pub attempts: u32,
     /// How old the discovery answer was.
@@ -280,7 +278,7 @@ impl<'c, E: Errand> Course<'c, E> {
     ) -> Reply<E::Answer> {
         Reply {
             answer,
-            agent_id: provider.endpoint.agent_id.clone(),
+            endpoint: Arc::clone(&provider.endpoint),
             attempts: self.begun.load(Ordering::Relaxed),
             age: self.found.age,
             is_stale: self.found.is_stale,

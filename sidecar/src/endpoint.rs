@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 use mesh_client::dice::Dice;
 use mesh_mcp::call::Form;
 use tokio::time::Instant;
@@ -22,6 +23,8 @@ use crate::pool::Pool;
 pub struct Endpoint {
     /// Whose endpoint it is.
     pub agent_id: String,
+    /// The same as the value of a header, if it can be one.
+    pub agent_header: Option<HeaderValue>,
     /// Its URL.
     pub url: String,
     /// Connections to it.
@@ -177,6 +180,7 @@ impl Endpoints {
         }
         let endpoint = Arc::new(Endpoint {
             agent_id: agent_id.to_owned(),
+            agent_header: HeaderValue::from_str(agent_id).ok(),
             url: url.to_owned(),
             pool: Pool::new(Address::parse(url)?, self.dialer.clone()),
             form: ArcSwapOption::empty(),

@@ -123,6 +123,9 @@ impl Load {
     /// The memory of failures, 0 to 1. What is forgotten counts no more: with a hundredth of it left a score would still be
     /// twice as high as that of others, at which time nobody tries the endpoint any longer.
     pub fn failure_now(&self, now: Instant) -> f64 {
+        if self.failure == 0.0 {
+            return 0.0;
+        }
         let age = self.failure_at.map_or(0.0, |at| now.duration_since(at).as_secs_f64());
         let left = self.failure * (-age / FAILURE_DECAY.as_secs_f64()).exp();
         if left < FORGOTTEN { 0.0 } else { left }

@@ -22,6 +22,8 @@ const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 
 /// The label of capabilities that have none of their own.
 const OTHER: &str = "other";
+/// The result of an attempt that was answered.
+pub const ANSWERED: &str = "answered";
 /// The outcome of a call that was answered.
 pub const SUCCESS: &str = "success";
 /// Outcomes of calls of which it is not known whether anybody offers the capability.
@@ -34,6 +36,8 @@ pub struct Metrics {
     requests: Family<CallLabels, Counter>,
     duration: Histogram,
     attempts: Family<ResultLabel, Counter>,
+    /// The one of them that nearly every call counts.
+    answered: OnceLock<Counter>,
     retries_denied: Family<ReasonLabel, Counter>,
     breaker_transitions: Family<StateLabel, Counter>,
     discovery_refreshes: Family<ResultLabel, Counter>,
@@ -89,6 +93,7 @@ impl Default for Metrics {
             requests: Family::default(),
             duration: Histogram::new(DURATION_BUCKETS),
             attempts: Family::default(),
+            answered: OnceLock::new(),
             retries_denied: Family::default(),
             breaker_transitions: Family::default(),
             discovery_refreshes: Family::default(),
@@ -192,7 +197,12 @@ impl Metrics {
 
     /// An attempt ended.
     pub fn attempt_ended(&self, result: &'static str) {
-        self.attempts.get_or_create(&ResultLabel { result }).inc();
+        let counter = || self.attempts.get_or_create(&ResultLabel { result }).clone();
+        if result == ANSWERED {
+            self.answered.get_or_init(counter).inc()
+        } else {
+            counter().inc()
+        };
     }
 
     /// A failed attempt was not repeated.

@@ -63,7 +63,9 @@ impl Outbound {
         let mut failed = Vec::new();
         let outcome = self.carry_out(call, errand, began, &mut failed).await;
         let access = match &outcome {
-            Ok(reply) => Access { outcome: SUCCESS, agent_id: &reply.agent_id, attempts: reply.attempts },
+            Ok(reply) => {
+                Access { outcome: SUCCESS, agent_id: &reply.endpoint.agent_id, attempts: reply.attempts }
+            }
             Err(error) => Access { outcome: error.label(), agent_id: "", attempts: failed.len() as u32 },
         };
         let took = began.elapsed();

@@ -12,19 +12,19 @@ use mesh_api::error::Fault;
 use crate::error::CallError;
 
 /// Time for the call, in milliseconds. Each hop passes on what is left of it.
-const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-mesh-timeout-ms");
+static TIMEOUT_MS: HeaderName = HeaderName::from_static("x-mesh-timeout-ms");
 /// Calls with the same key go to the same provider while it is well.
-const AFFINITY: HeaderName = HeaderName::from_static("x-mesh-affinity");
+static AFFINITY: HeaderName = HeaderName::from_static("x-mesh-affinity");
 /// Sidecars that the call passed through.
-const HOPS: HeaderName = HeaderName::from_static("x-mesh-hops");
+static HOPS: HeaderName = HeaderName::from_static("x-mesh-hops");
 /// Number of the attempt.
-const ATTEMPT: HeaderName = HeaderName::from_static("x-mesh-attempt");
+static ATTEMPT: HeaderName = HeaderName::from_static("x-mesh-attempt");
 /// Id of the calling agent.
-const CALLER: HeaderName = HeaderName::from_static("x-mesh-caller");
+static CALLER: HeaderName = HeaderName::from_static("x-mesh-caller");
 /// With it the caller vouches that executing the call twice is as good as once.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// W3C Trace Context and Baggage.
-const TRACE: [HeaderName; 3] = [
+static TRACE: [HeaderName; 3] = [
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
     HeaderName::from_static("baggage"),
@@ -60,25 +60,37 @@ impl Passport {
     /// # Errors
     /// Every header that cannot be read, and a call that has passed through too many sidecars.
     pub fn read(headers: &HeaderMap, caller: Option<&HeaderValue>) -> Result<Self, CallError> {
-        let mut faults = Vec::new();
-        let timeout =
-            number(headers, TIMEOUT_MS, 1..=MAX_TIMEOUT.as_millis() as u64, " milliseconds", &mut faults);
-        let hops = number(headers, HOPS, 0..=u64::from(u8::MAX), "", &mut faults).unwrap_or_default() as u8;
-        let affinity = read_affinity(headers, &mut faults);
+        let (mut faults, mut passport) = (Vec::new(), Self { caller: caller.cloned(), ..Self::default() });
+        // One pass: a call has few headers, and hardly any of these.
+        for (name, value) in headers {
+            passport.take(name, value, &mut faults);
+        }
         if !faults.is_empty() {
             return Err(CallError::Invalid(faults));
         }
-        if hops >= MAX_HOPS {
-            return Err(CallError::Loop(hops));
+        if passport.hops >= MAX_HOPS {
+            return Err(CallError::Loop(passport.hops));
         }
-        Ok(Self {
-            timeout: timeout.map(Duration::from_millis),
-            affinity,
-            caller: caller.cloned(),
-            idempotency_key: headers.get(IDEMPOTENCY_KEY).cloned(),
-            hops,
-            trace: TRACE.map(|name| headers.get(name).cloned()),
-        })
+        Ok(passport)
+    }
+
+    /// Reads one header. Of several alike the first counts, and the most hops.
+    fn take(&mut self, name: &HeaderName, value: &HeaderValue, faults: &mut Vec<Fault>) {
+        if *name == TIMEOUT_MS {
+            let most = MAX_TIMEOUT.as_millis() as u64;
+            let timeout = number(name, value, 1..=most, " milliseconds", faults);
+            self.timeout = self.timeout.or(timeout.map(Duration::from_millis));
+        } else if *name == HOPS {
+            let hops = number(name, value, 0..=u64::from(u8::MAX), "", faults).unwrap_or_default();
+            self.hops = self.hops.max(hops as u8);
+        } else if *name == AFFINITY {
+            let affinity = read_affinity(value, faults);
+            self.affinity = self.affinity.take().or(affinity);
+        } else if *name == IDEMPOTENCY_KEY {
+            self.idempotency_key.get_or_insert_with(|| value.clone());
+        } else if let Some(i) = TRACE.iter().position(|trace| trace == name) {
+            self.trace[i].get_or_insert_with(|| value.clone());
+        }
     }
 
     /// Whether the caller vouches that executing the call twice is as good as once.
@@ -94,15 +106,23 @@ impl Passport {
     /// Writes what a peer is told: `left` is the time for the call.
     pub fn stamp(&self, headers: &mut HeaderMap, attempt: u32, left: Duration) {
         let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        headers.insert(TIMEOUT_MS, HeaderValue::from(left.max(1)));
-        headers.insert(HOPS, HeaderValue::from(u16::from(self.hops) + 1));
-        headers.insert(ATTEMPT, HeaderValue::from(attempt));
-        headers.extend(self.caller.clone().map(|caller| (CALLER, caller)));
-        headers.extend(self.idempotency_key.clone().map(|key| (IDEMPOTENCY_KEY, key)));
-        for (name, value) in TRACE.into_iter().zip(&self.trace) {
-            headers.extend(value.clone().map(|value| (name, value)));
+        headers.insert(&TIMEOUT_MS, HeaderValue::from(left.max(1)));
+        headers.insert(&HOPS, counted(u32::from(self.hops) + 1));
+        headers.insert(&ATTEMPT, counted(attempt));
+        let traces = TRACE.iter().zip(&self.trace).map(|(name, value)| (name, value.as_ref()));
+        let known = [(&CALLER, self.caller.as_ref()), (&IDEMPOTENCY_KEY, self.idempotency_key.as_ref())];
+        for (name, value) in known.into_iter().chain(traces) {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
         }
     }
+}
+
+/// A number that is hardly ever more than a few, as a header.
+pub fn counted(number: u32) -> HeaderValue {
+    const FEW: [&str; 5] = ["0", "1", "2", "3", "4"];
+    FEW.get(number as usize).map_or_else(|| HeaderValue::from(number), |few| HeaderValue::from_static(few))
 }
 
 /// Whether a header is one of ours, which nobody passes on.
@@ -111,13 +131,12 @@ pub fn is_ours(name: &HeaderName) -> bool {
 }
 
 fn number(
-    headers: &HeaderMap,
-    name: HeaderName,
+    name: &HeaderName,
+    value: &HeaderValue,
     range: std::ops::RangeInclusive<u64>,
     unit: &str,
     faults: &mut Vec<Fault>,
 ) -> Option<u64> {
-    let value = headers.get(&name)?;
     let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     let number = number.filter(|number| range.contains(number));
     if number.is_none() {
@@ -127,8 +146,7 @@ fn number(
     number
 }
 
-fn read_affinity(headers: &HeaderMap, faults: &mut Vec<Fault>) -> Option<String> {
-    let value = headers.get(AFFINITY)?;
+fn read_affinity(value: &HeaderValue, faults: &mut Vec<Fault>) -> Option<String> {
     match value.to_str() {
         Ok(key) if (1..=MAX_AFFINITY).contains(&key.len()) => Some(key.to_owned()),
         _ => {

@@ -1,5 +1,6 @@
 //! What calls ask for: a capability and conditions, read once, with everything that all calls of the same share.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -76,8 +77,8 @@ impl Targets {
     /// # Errors
     /// Every fault of the name and the query.
     pub fn get(&self, capability: &str, raw: &str) -> Result<Arc<Target>, CallError> {
-        let key = if raw.is_empty() { capability.to_owned() } else { format!("{capability}?{raw}") };
-        if let Some(target) = self.known().targets.get(&key) {
+        let key = if raw.is_empty() { Cow::from(capability) } else { format!("{capability}?{raw}").into() };
+        if let Some(target) = self.known().targets.get(key.as_ref()) {
             return Ok(Arc::clone(target));
         }
         let target = Arc::new(self.read(capability, raw)?);
@@ -85,7 +86,7 @@ impl Targets {
         if known.targets.len() >= MAX_KNOWN {
             known.targets.clear();
         }
-        known.targets.insert(key, Arc::clone(&target));
+        known.targets.insert(key.into_owned(), Arc::clone(&target));
         Ok(target)
     }
 

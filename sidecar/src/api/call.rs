@@ -96,11 +96,11 @@ fn ending(outcome: Outcome) -> Ending {
 
 /// A provider that understood the call and refused it has failed it.
 fn refused(reply: Reply<Answer>) -> Result<(RawJson, Reply<()>), Failure> {
-    let Reply { answer, agent_id, attempts, age, is_stale, held } = reply;
+    let Reply { answer, endpoint, attempts, age, is_stale, held } = reply;
     match answer {
-        Answer::Result(result) => Ok((result, Reply { answer: (), agent_id, attempts, age, is_stale, held })),
+        Answer::Result(result) => Ok((result, Reply { answer: (), endpoint, attempts, age, is_stale, held })),
         Answer::Error(error) => {
-            let error = CallError::Refused { agent: agent_id, error };
+            let error = CallError::Refused { agent: endpoint.agent_id.clone(), error };
             Err(Failure { error, attempts: Vec::new() })
         }
     }

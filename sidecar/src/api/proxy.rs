@@ -39,7 +39,7 @@ pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<R
     };
     match state.outbound.carry(&call, &errand).await {
         Ok(reply) => {
-            remember_session(state, &reply.answer, &reply.agent_id);
+            remember_session(state, &reply.answer, &reply.endpoint.agent_id);
             let provenance = reply::Provenance::of(&reply);
             let (mut head, relay) = Relay::new(reply.answer, state.pace, reply.held);
             provenance.write(&mut head.headers);

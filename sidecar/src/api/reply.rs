@@ -17,6 +17,7 @@ use super::events::{Events, event};
 use crate::course::Reply;
 use crate::error::{AttemptError, AttemptReport, CallError, chain};
 use crate::outbound::Failure;
+use crate::passport::counted;
 
 /// Who served a call.
 const AGENT: HeaderName = HeaderName::from_static("x-mesh-agent");
@@ -51,7 +52,7 @@ impl Provenance {
     /// How `reply` came about.
     pub fn of<A>(reply: &Reply<A>) -> Self {
         Self {
-            agent: HeaderValue::from_str(&reply.agent_id).ok(),
+            agent: reply.endpoint.agent_header.clone(),
             attempts: reply.attempts,
             stale_age: reply.is_stale.then_some(reply.age.as_secs()),
         }
@@ -59,8 +60,10 @@ impl Provenance {
 
     /// Writes it into the headers of an answer.
     pub fn write(self, headers: &mut HeaderMap) {
-        headers.extend(self.agent.map(|agent| (AGENT, agent)));
-        headers.insert(ATTEMPTS, HeaderValue::from(self.attempts));
+        if let Some(agent) = self.agent {
+            headers.insert(AGENT, agent);
+        }
+        headers.insert(ATTEMPTS, counted(self.attempts));
         if let Some(age) = self.stale_age {
             headers.insert(AGE, HeaderValue::from(age));
             headers.insert(STALE, HeaderValue::from_static("1"));
@@ -71,6 +74,8 @@ impl Provenance {
 /// The answer to a call that was carried out: the tool's result, byte for byte.
 pub fn result(result: RawJson, reply: &Reply<()>) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::Whole(Some(result.into_bytes())));
+    // As many as there will be.
+    *response.headers_mut() = HeaderMap::with_capacity(5);
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     Provenance::of(reply).write(response.headers_mut());
     response
