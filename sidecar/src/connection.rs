@@ -1,157 +1,275 @@
 //! One HTTP/1.1 connection to an endpoint, driven by whoever waits for it.
 //!
-//! Built on hyper's connection API, because only that says for certain whether a request left: a request that comes
-//! back unsent may be sent again, whatever it does. hyper's connection is a future. As a task of its own it would cost
-//! every call several switches between two tasks; the call that waits for an answer, or reads it, drives it instead. A
-//! call that goes away takes its connection with it, which is how a peer learns of that.
+//! It says for certain whether anything of a request has left: a request that comes back unsent may be sent again,
+//! whatever it does. A call that goes away takes its connection with it, which is how a peer learns of that.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use http::{Method, Response, StatusCode};
+use http_body::Body as _;
+use tokio_util::io::{poll_read_buf, poll_write_buf};
 
+use crate::answer::{Decoder, Head, Piece};
 use crate::dial::Stream;
-use crate::replay::{BodyFault, Replayed};
+use crate::replay::Replayed;
+use crate::wire::{Extent, RequestHead, WireError, write_chunk_line};
+
+/// Room for what comes next, in bytes; more is made when less than an eighth of it is left.
+const ROOM: usize = 8 * 1024;
 
 /// An open connection. Dropping it closes it.
 pub struct Connection {
-    sender: SendRequest<Payload>,
-    /// None once it has ended, or has a task of its own.
-    driver: Option<Box<Driver>>,
+    stream: Box<dyn Stream>,
+    /// What came and was not read yet.
+    came: BytesMut,
+    /// The request, until all of it was sent.
+    sending: Option<Sending>,
+    /// Why the request cannot be sent to its end.
+    broken: Option<WireError>,
+    answer: Decoder,
+    keeps_alive: bool,
+    is_fresh: bool,
+    _counted: Arc<()>,
 }
 
-type Driver = http1::Connection<TokioIo<Box<dyn Stream>>, Payload>;
+/// A request to an endpoint.
+#[derive(Debug)]
+pub struct Request {
+    /// What stands before the body.
+    pub head: RequestHead,
+    /// The body.
+    pub body: Payload,
+}
 
 /// The body of a request to an endpoint.
 #[derive(Debug)]
 pub enum Payload {
-    /// What is there already; none once it was given.
-    Whole(Option<Bytes>),
+    /// What is there already.
+    Whole(Bytes),
     /// What comes from a caller.
     Streamed(Replayed),
 }
 
 /// A request that failed; it is here again if nothing of it left.
-pub type Unanswered = (hyper::Error, Option<Request<Payload>>);
+pub type Unanswered = (WireError, Option<Request>);
+
+/// A request on its way.
+struct Sending {
+    request: Request,
+    /// What goes out next: what stands before a piece of the body, the piece, and what stands behind it.
+    before: BytesMut,
+    piece: Bytes,
+    behind: &'static [u8],
+    /// What comes then.
+    rest: Extent,
+    /// Whether a byte has left.
+    has_left: bool,
+    /// Whether the head waits a moment for the beginning of the body, so that both leave at once.
+    is_held: bool,
+}
 
 // === impl Connection ===
 
 impl Connection {
-    /// Speaks HTTP over `stream`.
-    ///
-    /// # Errors
-    /// hyper's.
-    pub async fn over(stream: Box<dyn Stream>) -> Result<Self, hyper::Error> {
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, driver: Some(Box::new(driver)) })
+    /// Speaks HTTP over `stream`, and holds `counted` for as long as it is open.
+    pub fn over(stream: Box<dyn Stream>, counted: Arc<()>) -> Self {
+        Self {
+            stream,
+            came: BytesMut::new(),
+            sending: None,
+            broken: None,
+            answer: Decoder::Length(0),
+            keeps_alive: true,
+            is_fresh: true,
+            _counted: counted,
+        }
     }
 
     /// Sends a request and waits for the head of the answer.
     ///
     /// # Errors
-    /// What happened, with the request when it did not leave.
-    pub async fn exchange(&mut self, request: Request<Payload>) -> Result<Response<Incoming>, Unanswered> {
-        if let Err(fault) = poll_fn(|context| self.poll_ready(context)).await {
-            return Err((fault, Some(request)));
+    /// What happened, with the request when nothing of it left.
+    pub async fn exchange(&mut self, request: Request) -> Result<Response<()>, Unanswered> {
+        // Whatever a kept connection says before it is asked: it is of no use any more.
+        if !self.is_fresh && poll_fn(|context| Poll::Ready(self.poll_more(context).is_ready())).await {
+            return Err((WireError::Closed, Some(request)));
         }
-        let mut answer = pin!(self.sender.try_send_request(request));
-        let answer = poll_fn(|context| {
-            self.drive(context);
-            answer.as_mut().poll(context)
-        });
-        answer.await.map_err(|mut fault| {
-            let unsent = fault.take_message();
-            (fault.into_error(), unsent)
-        })
-    }
-
-    /// Goes on by itself from now on: somebody who reads the answer slowly must not hold up a request that is still on
-    /// its way.
-    pub fn go_on(&mut self) {
-        if let Some(driver) = self.driver.take() {
-            // Its errors reach whoever reads the answer.
-            tokio::spawn(async move { driver.await.ok() });
+        self.is_fresh = false;
+        let method = request.head.method().clone();
+        self.sending = Some(Sending::of(request));
+        match poll_fn(|context| self.poll_head(&method, context)).await {
+            Ok(Head { response, body, keeps_alive }) => {
+                (self.answer, self.keeps_alive) = (body, keeps_alive);
+                Ok(response)
+            }
+            Err(fault) => {
+                let unsent = self.sending.take().filter(|sending| !sending.has_left);
+                Err((fault, unsent.map(|sending| sending.request)))
+            }
         }
     }
 
-    /// The next piece of the answer's `body`.
-    pub fn poll_answer(
-        &mut self,
-        body: &mut Incoming,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut *body).poll_frame(context);
-        if frame.is_ready() || self.driver.is_none() {
-            return frame;
+    /// The next piece of the answer's body. Sends on what is left of the request meanwhile.
+    pub fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, WireError>>> {
+        let _ = self.poll_sent(context);
+        if let Some(fault) = self.broken.take_if(|fault| !is_of_peer(fault)) {
+            return Poll::Ready(Some(Err(fault)));
         }
-        self.drive(context);
-        Pin::new(body).poll_frame(context)
+        loop {
+            match self.answer.take(&mut self.came) {
+                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(data))),
+                Ok(Piece::End) => return Poll::Ready(None),
+                Ok(Piece::Missing) => {}
+                Err(fault) => return Poll::Ready(Some(Err(fault))),
+            }
+            match ready!(self.poll_more(context)) {
+                Ok(0) if self.answer.close() => return Poll::Ready(None),
+                Ok(0) => return Poll::Ready(Some(Err(WireError::Closed))),
+                Ok(_) => {}
+                Err(fault) => return Poll::Ready(Some(Err(fault.into()))),
+            }
+        }
     }
 
-    /// Whether it takes another request, now that the answer to the last one has been read to its end.
-    pub fn is_reusable(&mut self) -> bool {
-        if self.driver.is_some() && !self.sender.is_ready() {
-            // What the peer may have said last, such as that it closes the connection. Nobody waits for more.
-            self.drive(&mut Context::from_waker(Waker::noop()));
-            return self.sender.is_ready();
+    /// Sends what is left of the request: ready when nothing is, or when it cannot be sent.
+    pub fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(sending) = self.sending.as_mut().filter(|_| self.broken.is_none()) else {
+            return Poll::Ready(());
+        };
+        match ready!(sending.poll_out(self.stream.as_mut(), context)) {
+            Ok(()) => self.sending = None,
+            Err(fault) => self.broken = Some(fault),
         }
-        self.is_open()
+        Poll::Ready(())
     }
 
-    /// Whether it has not been closed, as far as anybody has looked.
-    pub fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+    /// What is to come of the answer.
+    pub fn answer(&self) -> &Decoder {
+        &self.answer
     }
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        if !self.sender.is_ready() {
-            self.drive(context);
-        }
-        self.sender.poll_ready(context)
+    /// Whether the request is still on its way.
+    pub fn is_sending(&self) -> bool {
+        self.sending.is_some() && self.broken.is_none()
     }
 
-    fn drive(&mut self, context: &mut Context<'_>) {
-        if let Some(driver) = &mut self.driver
-            && Pin::new(driver).poll(context).is_ready()
-        {
-            self.driver = None;
+    /// Whether it takes another request: all was sent and read, and the peer keeps it open.
+    pub fn is_reusable(&self) -> bool {
+        self.keeps_alive && self.sending.is_none() && self.answer.has_ended() && self.came.is_empty()
+    }
+
+    fn poll_head(&mut self, method: &Method, context: &mut Context<'_>) -> Poll<Result<Head, WireError>> {
+        let _ = self.poll_sent(context);
+        // A peer that takes no more may have said why. Nothing else that breaks a request leaves something to wait for.
+        let has_left = self.sending.as_ref().is_none_or(|sending| sending.has_left);
+        if let Some(fault) = self.broken.take_if(|fault| !has_left || !is_of_peer(fault)) {
+            return Poll::Ready(Err(fault));
         }
+        loop {
+            match Head::take(&mut self.came, method)? {
+                // Something on the way to the answer.
+                Some(head) if is_interim(head.response.status()) => continue,
+                Some(head) => return Poll::Ready(Ok(head)),
+                None => {}
+            }
+            let fault = match ready!(self.poll_more(context)) {
+                Ok(1..) => continue,
+                Ok(0) => WireError::Closed,
+                Err(fault) => fault.into(),
+            };
+            return Poll::Ready(Err(self.broken.take().unwrap_or(fault)));
+        }
+    }
+
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.came.capacity() - self.came.len() < ROOM / 8 {
+            self.came.reserve(ROOM);
+        }
+        poll_read_buf(Pin::new(self.stream.as_mut()), context, &mut self.came)
     }
 }
 
-// === impl Payload ===
+fn is_of_peer(fault: &WireError) -> bool {
+    matches!(fault, WireError::Io(_))
+}
 
-impl Body for Payload {
-    type Data = Bytes;
-    type Error = BodyFault;
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
+// === impl Sending ===
+
+impl Sending {
+    fn of(request: Request) -> Self {
+        let (extent, piece) = match &request.body {
+            Payload::Whole(bytes) if bytes.is_empty() => (Extent::Nothing, Bytes::new()),
+            Payload::Whole(bytes) => (Extent::Length(bytes.len() as u64), bytes.clone()),
+            Payload::Streamed(body) if body.is_end_stream() => (Extent::Nothing, Bytes::new()),
+            Payload::Streamed(body) => {
+                (body.size_hint().exact().map_or(Extent::Chunks, Extent::Length), Bytes::new())
+            }
+        };
+        let before = request.head.clone().end(extent);
+        let rest = if piece.is_empty() { extent } else { Extent::Nothing };
+        Self { request, before, piece, behind: b"", is_held: rest != Extent::Nothing, rest, has_left: false }
+    }
+
+    fn poll_out(
+        &mut self,
+        stream: &mut dyn Stream,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Streamed(body) => Pin::new(body).poll_frame(context),
+    ) -> Poll<Result<(), WireError>> {
+        let mut stream = Pin::new(stream);
+        if std::mem::take(&mut self.is_held) && self.poll_piece(context)?.is_pending() {
+            // Looked at once more, and then it goes out alone: who sends the body may wait for an answer to the head.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        loop {
+            let mut out = (&mut self.before).chain(&mut self.piece).chain(&mut self.behind);
+            while out.has_remaining() {
+                if ready!(poll_write_buf(stream.as_mut(), context, &mut out))? == 0 {
+                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+                }
+                self.has_left = true;
+            }
+            if self.rest == Extent::Nothing {
+                return stream.poll_flush(context).map_err(WireError::from);
+            }
+            ready!(self.poll_piece(context))?;
         }
     }
 
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_none(),
-            Self::Streamed(body) => body.is_end_stream(),
+    /// Takes the next piece of the caller's body.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        let frame = match &mut self.request.body {
+            Payload::Whole(_) => None,
+            Payload::Streamed(body) => ready!(Pin::new(body).poll_frame(context)).transpose()?,
+        };
+        let piece = frame.map(|frame| frame.into_data().unwrap_or_default());
+        let length = piece.as_ref().map_or(0, Bytes::len) as u64;
+        match (&mut self.rest, piece) {
+            (_, Some(piece)) if piece.is_empty() => {}
+            (Extent::Chunks, Some(piece)) => {
+                write_chunk_line(piece.len(), &mut self.before);
+                (self.piece, self.behind) = (piece, b"\r\n");
+            }
+            (Extent::Chunks, None) => {
+                self.before.put_slice(b"0\r\n\r\n");
+                self.rest = Extent::Nothing;
+            }
+            (Extent::Length(left), Some(piece)) if length <= *left => {
+                *left -= length;
+                self.piece = piece;
+            }
+            (Extent::Length(0) | Extent::Nothing, None) => self.rest = Extent::Nothing,
+            (Extent::Length(_) | Extent::Nothing, _) => return Poll::Ready(Err(WireError::Length)),
         }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Streamed(body) => body.size_hint(),
-        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -17,6 +17,7 @@ use crate::error::{AttemptError, chain};
 use crate::load::{Load, Ticket};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
+use crate::wire::RequestHead;
 
 /// One endpoint of one agent.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub struct Endpoint {
     /// Connections to it.
     pub pool: Arc<Pool>,
     /// How its tools are called, once it is known how it wants to be spoken to.
-    pub form: ArcSwapOption<Form>,
+    pub manner: ArcSwapOption<Manner>,
     /// Held while finding out how it wants to be spoken to, so that this is done once.
     pub handshake: tokio::sync::Mutex<()>,
     /// What happened when a call failed here last.
@@ -39,6 +40,15 @@ pub struct Endpoint {
     in_flight: AtomicUsize,
     lanes: Mutex<HashMap<String, Arc<Lane>>>,
     metrics: Arc<Metrics>,
+}
+
+/// How the tools of one endpoint are called.
+#[derive(Debug)]
+pub struct Manner {
+    /// What the calls have in common.
+    pub form: Form,
+    /// The same of the heads of their requests.
+    pub head: RequestHead,
 }
 
 /// One capability at one endpoint: its load is measured apart, because tools of one agent differ.
@@ -183,7 +193,7 @@ impl Endpoints {
             agent_header: HeaderValue::from_str(agent_id).ok(),
             url: url.to_owned(),
             pool: Pool::new(Address::parse(url)?, self.dialer.clone()),
-            form: ArcSwapOption::empty(),
+            manner: ArcSwapOption::empty(),
             handshake: tokio::sync::Mutex::default(),
             last_fault: ArcSwapOption::empty(),
             breaker: Mutex::default(),

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use mesh_daemon::alarm::Alarms;
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
 use crate::error::AttemptError;
 use crate::passport::Passport;
+use crate::wire::RequestHead;
 
 /// Something that is carried to an endpoint and brings an answer back.
 pub trait Errand: Send + Sync {
@@ -58,9 +58,10 @@ pub struct Fallen<A> {
 // === impl Stamp ===
 
 impl Stamp<'_> {
-    /// Writes it into the headers of a request.
-    pub fn write(&self, headers: &mut HeaderMap) {
-        self.passport.stamp(headers, self.attempt, self.deadline.saturating_duration_since(Instant::now()));
+    /// Writes it into the head of a request.
+    pub fn write(&self, head: &mut RequestHead) {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.passport.stamp(self.attempt, left, |name, value| head.add(name, value));
     }
 
     /// The outcome of `attempt`, or that its time ran out.

@@ -15,6 +15,7 @@ use crate::breaker::Evidence;
 use crate::destination;
 use crate::replay::BodyFault;
 use crate::retry::{Denied, Reached};
+use crate::wire::WireError;
 
 /// Why one attempt at one endpoint failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +37,10 @@ pub enum AttemptError {
     Body(#[source] BodyFault),
     /// The connection broke before the request left.
     #[error("the connection closed before the call was sent")]
-    Unsent(#[source] hyper::Error),
+    Unsent(#[source] WireError),
     /// The connection broke after the request left.
     #[error("the connection broke before the answer was complete")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] WireError),
     /// Opening the conversation failed; the call itself was not sent.
     #[error("the MCP handshake failed")]
     Handshake(#[source] Box<AttemptError>),

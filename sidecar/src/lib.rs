@@ -51,6 +51,8 @@ pub mod pool;
 
 pub mod connection;
 
+pub mod answer;
+
 pub mod dial;
 pub mod patience;
 
@@ -68,6 +70,8 @@ pub mod metrics;
 pub mod split;
 
 pub mod error;
+
+pub mod wire;
 
 pub mod breaker;
 pub mod destination;

@@ -104,16 +104,16 @@ impl Passport {
     }
 
     /// Writes what a peer is told: `left` is the time for the call.
-    pub fn stamp(&self, headers: &mut HeaderMap, attempt: u32, left: Duration) {
+    pub fn stamp(&self, attempt: u32, left: Duration, mut add: impl FnMut(&HeaderName, &HeaderValue)) {
         let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        headers.insert(&TIMEOUT_MS, HeaderValue::from(left.max(1)));
-        headers.insert(&HOPS, counted(u32::from(self.hops) + 1));
-        headers.insert(&ATTEMPT, counted(attempt));
+        add(&TIMEOUT_MS, &HeaderValue::from(left.max(1)));
+        add(&HOPS, &counted(u32::from(self.hops) + 1));
+        add(&ATTEMPT, &counted(attempt));
         let traces = TRACE.iter().zip(&self.trace).map(|(name, value)| (name, value.as_ref()));
         let known = [(&CALLER, self.caller.as_ref()), (&IDEMPOTENCY_KEY, self.idempotency_key.as_ref())];
         for (name, value) in known.into_iter().chain(traces) {
             if let Some(value) = value {
-                headers.insert(name, value.clone());
+                add(name, value);
             }
         }
     }
@@ -123,6 +123,11 @@ impl Passport {
 pub fn counted(number: u32) -> HeaderValue {
     const FEW: [&str; 5] = ["0", "1", "2", "3", "4"];
     FEW.get(number as usize).map_or_else(|| HeaderValue::from(number), |few| HeaderValue::from_static(few))
+}
+
+/// Whether a header is passed on with the passport.
+pub fn is_carried(name: &HeaderName) -> bool {
+    *name == IDEMPOTENCY_KEY || TRACE.contains(name)
 }
 
 /// Whether a header is one of ours, which nobody passes on.
@@ -172,7 +177,9 @@ mod tests {
 
     fn stamped(passport: &Passport, left: Duration) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        passport.stamp(&mut headers, 1, left);
+        passport.stamp(1, left, |name, value| {
+            assert!(headers.insert(name, value.clone()).is_none() && (is_ours(name) || is_carried(name)));
+        });
         headers
     }
 

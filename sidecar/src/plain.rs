@@ -3,18 +3,20 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri};
 use mesh_mcp::headers;
 
-use crate::connection::Payload;
+use crate::connection::{Payload, Request};
 use crate::endpoint::Endpoint;
 use crate::errand::{Errand, Fallen, Stamp};
 use crate::error::AttemptError;
-use crate::hop;
 use crate::pool::Content;
 use crate::replay::{BodyFault, Replay};
 use crate::speech::busy;
+use crate::wire::RequestHead;
+use crate::{hop, passport};
 
 /// Methods of MCP that change nothing: asking twice is as good as once (`Mcp-Method`, revision 2026-07-28).
 const SAFE_MCP_METHODS: [&str; 10] = [
@@ -72,18 +74,17 @@ impl PlainRequest {
         }
     }
 
-    fn request(&self, endpoint: &Endpoint, stamp: Stamp<'_>) -> Request<Payload> {
-        let payload = match &self.body {
-            None => Payload::Whole(None),
+    fn request(&self, endpoint: &Endpoint, stamp: Stamp<'_>) -> Request {
+        let mut head = RequestHead::new(self.method.clone(), &self.target);
+        let passed_on = self.headers.iter().filter(|(name, _)| !passport::is_carried(name));
+        passed_on.for_each(|(name, value)| head.add(name, value));
+        head.add(&HOST, &endpoint.pool.address().authority);
+        stamp.write(&mut head);
+        let body = match &self.body {
+            None => Payload::Whole(Bytes::new()),
             Some(body) => Payload::Streamed(body.begin()),
         };
-        let mut request = Request::new(payload);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.target.clone();
-        *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(HOST, endpoint.pool.address().authority.clone());
-        stamp.write(request.headers_mut());
-        request
+        Request { head, body }
     }
 }
 

@@ -3,22 +3,22 @@
 //! A connection is dropped after 3 s without use, before common servers close it at 5 s; at their limit 5 % of calls
 //! failed. A connection whose answer was not read to its end is closed.
 
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::connection::{Connection, Payload, Unanswered};
+use crate::connection::{Connection, Request, Unanswered};
 use crate::dial::{Address, Dialer};
 use crate::error::AttemptError;
-use crate::replay::Replay;
+use crate::wire::WireError;
 
 /// Time without use after which a connection is not used again.
 const IDLE_LIMIT: Duration = Duration::from_secs(3);
@@ -32,35 +32,31 @@ pub struct Pool {
     address: Address,
     dialer: Dialer,
     idle: Mutex<Vec<Idle>>,
-    open: Arc<AtomicUsize>,
+    /// Shared with every connection that is open, and counts them by that.
+    open: Arc<()>,
 }
 
 struct Idle {
-    counted: Counted,
+    connection: Box<Connection>,
     since: Instant,
 }
 
-/// A connection, counted for as long as it is open.
-struct Counted {
-    connection: Connection,
-    _open: Open,
-}
-
-/// Counts one for as long as it lives.
-struct Open(Arc<AtomicUsize>);
-
 /// The body of an answer. Its connection is kept for another request once the body was read to its end, and closed when
 /// it is dropped before.
-pub struct Content {
-    body: Incoming,
-    lease: Option<Lease>,
+pub struct Content(Source);
+
+enum Source {
+    /// A connection that whoever reads drives.
+    Here(Lease),
+    /// A connection that goes on by itself, and hands over what comes.
+    Beside(mpsc::Receiver<Result<Bytes, WireError>>),
+    /// Everything has been read.
+    Ended,
 }
 
 struct Lease {
-    counted: Counted,
+    connection: Box<Connection>,
     pool: Arc<Pool>,
-    /// The body of the request, when it may still be on its way.
-    request: Option<Replay>,
 }
 
 // === impl Pool ===
@@ -93,10 +89,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`AttemptError`], which says whether the request left.
-    pub async fn send(
-        self: &Arc<Self>,
-        mut request: Request<Payload>,
-    ) -> Result<Response<Content>, AttemptError> {
+    pub async fn send(self: &Arc<Self>, mut request: Request) -> Result<Response<Content>, AttemptError> {
         // A kept connection may have been closed by the peer in the meantime. A request that did not leave on it is
         // sent on the next one; the last is a new connection.
         while let Some(kept) = self.take_idle() {
@@ -121,36 +114,31 @@ impl Pool {
 
     async fn exchange(
         self: &Arc<Self>,
-        mut counted: Counted,
-        request: Request<Payload>,
+        mut connection: Box<Connection>,
+        request: Request,
     ) -> Result<Response<Content>, Unanswered> {
-        let streamed = match request.body() {
-            Payload::Whole(_) => None,
-            Payload::Streamed(body) => Some(body.replay()),
-        };
-        let response = counted.connection.exchange(request).await?;
-        if streamed.as_ref().is_some_and(|request| !request.has_ended()) {
-            counted.connection.go_on();
-        }
-        let lease = Some(Lease { counted, pool: Arc::clone(self), request: streamed });
-        Ok(response.map(|body| Content { body, lease }))
+        let response = connection.exchange(request).await?;
+        let lease = Lease { connection, pool: Arc::clone(self) };
+        Ok(response.map(|()| Content(lease.source())))
     }
 
-    fn take_idle(&self) -> Option<Counted> {
+    fn take_idle(&self) -> Option<Box<Connection>> {
         let mut idle = self.idle();
         while let Some(one) = idle.pop() {
             if one.is_fresh() {
-                return Some(one.counted);
+                return Some(one.connection);
             }
         }
         None
     }
 
-    async fn connect(&self) -> Result<Counted, AttemptError> {
-        let open = Open::count(&self.open)?;
+    async fn connect(&self) -> Result<Box<Connection>, AttemptError> {
+        let open = Arc::clone(&self.open);
+        if Arc::strong_count(&open) > MAX_OPEN + 1 {
+            return Err(AttemptError::Crowded(MAX_OPEN));
+        }
         let stream = self.dialer.open(&self.address).await?;
-        let connection = Connection::over(stream).await.map_err(AttemptError::Unsent)?;
-        Ok(Counted { connection, _open: open })
+        Ok(Box::new(Connection::over(stream, open)))
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
@@ -158,27 +146,11 @@ impl Pool {
     }
 }
 
-// === impl Open ===
-
-impl Open {
-    fn count(open: &Arc<AtomicUsize>) -> Result<Self, AttemptError> {
-        let this = Self(Arc::clone(open));
-        let before = open.fetch_add(1, Ordering::Relaxed);
-        if before < MAX_OPEN { Ok(this) } else { Err(AttemptError::Crowded(MAX_OPEN)) }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 // === impl Idle ===
 
 impl Idle {
     fn is_fresh(&self) -> bool {
-        self.since.elapsed() < IDLE_LIMIT && self.counted.connection.is_open()
+        self.since.elapsed() < IDLE_LIMIT
     }
 }
 
@@ -186,39 +158,61 @@ impl Idle {
 
 impl Body for Content {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = WireError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = &mut *self;
-        let frame = ready!(match &mut this.lease {
-            Some(lease) => lease.counted.connection.poll_answer(&mut this.body, context),
-            None => Pin::new(&mut this.body).poll_frame(context),
+    ) -> Poll<Option<Result<Frame<Bytes>, WireError>>> {
+        let piece = ready!(match &mut self.0 {
+            Source::Here(lease) => lease.connection.poll_piece(context),
+            Source::Beside(pieces) => pieces.poll_recv(context),
+            Source::Ended => Poll::Ready(None),
         });
-        match &frame {
-            Some(Ok(_)) if !self.body.is_end_stream() => {}
-            Some(Err(_)) => self.lease = None,
-            Some(Ok(_)) | None => self.lease.take().into_iter().for_each(Lease::give_back),
+        let has_ended = match (&self.0, &piece) {
+            (_, None | Some(Err(_))) => true,
+            (Source::Here(lease), _) => lease.connection.answer().has_ended(),
+            (Source::Beside(_) | Source::Ended, _) => false,
+        };
+        if has_ended {
+            self.end();
         }
-        Poll::Ready(frame)
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.0 {
+            Source::Here(lease) => lease.connection.answer().has_ended(),
+            Source::Beside(_) => false,
+            Source::Ended => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.0 {
+            Source::Here(lease) => {
+                lease.connection.answer().left().map(SizeHint::with_exact).unwrap_or_default()
+            }
+            Source::Beside(_) => SizeHint::default(),
+            Source::Ended => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl Content {
+    /// Nothing comes any more.
+    fn end(&mut self) {
+        if let Source::Here(lease) = std::mem::replace(&mut self.0, Source::Ended) {
+            lease.give_back();
+        }
     }
 }
 
 impl Drop for Content {
     fn drop(&mut self) {
         // An answer without a body has been read to its end without being asked for a piece.
-        if self.body.is_end_stream() {
-            self.lease.take().into_iter().for_each(Lease::give_back);
+        if self.is_end_stream() {
+            self.end();
         }
     }
 }
@@ -226,15 +220,47 @@ impl Drop for Content {
 // === impl Lease ===
 
 impl Lease {
-    fn give_back(mut self) {
-        // A peer may answer before it has read everything. Such a connection is not ready for another request.
-        let is_read = self.request.is_none_or(|request| request.has_ended());
-        if !is_read || !self.counted.connection.is_reusable() {
+    /// What the answer is read from. Somebody who reads it slowly must not hold up a request that is still on its way, so
+    /// that goes on by itself.
+    fn source(self) -> Source {
+        if !self.connection.is_sending() {
+            return Source::Here(self);
+        }
+        let (tell, pieces) = mpsc::channel(1);
+        tokio::spawn(self.go_on(tell));
+        Source::Beside(pieces)
+    }
+
+    /// Sends the request to its end and hands over the answer, until nobody wants it any more.
+    async fn go_on(mut self, tell: mpsc::Sender<Result<Bytes, WireError>>) {
+        let connection = &mut self.connection;
+        loop {
+            let room = tokio::select! {
+                biased;
+                room = tell.reserve() => room,
+                () = poll_fn(|context| connection.poll_sent(context)), if connection.is_sending() => continue,
+            };
+            let Ok(room) = room else { return };
+            let piece = tokio::select! {
+                biased;
+                piece = poll_fn(|context| connection.poll_piece(context)) => piece,
+                () = tell.closed() => return,
+            };
+            match piece {
+                Some(Ok(piece)) => room.send(Ok(piece)),
+                Some(Err(fault)) => return room.send(Err(fault)),
+                None => return self.give_back(),
+            }
+        }
+    }
+
+    fn give_back(self) {
+        if !self.connection.is_reusable() {
             return;
         }
         let mut idle = self.pool.idle();
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { counted: self.counted, since: Instant::now() });
+            idle.push(Idle { connection: self.connection, since: Instant::now() });
         }
     }
 }

@@ -105,11 +105,6 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
         source.is_whole && source.fault.is_none()
     }
 
-    /// Whether the caller's body has come to its end.
-    pub fn has_ended(&self) -> bool {
-        lock(&self.source).has_ended()
-    }
-
     /// What was wrong with the caller's body.
     pub fn fault(&self) -> Option<BodyFault> {
         lock(&self.source).fault
@@ -183,13 +178,6 @@ impl<B> Drop for Source<B> {
 }
 
 // === impl Replayed ===
-
-impl<B> Replayed<B> {
-    /// The body that it is a turn of.
-    pub fn replay(&self) -> Replay<B> {
-        Replay { source: Arc::clone(&self.source) }
-    }
-}
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Replayed<B> {
     type Data = Bytes;
@@ -282,9 +270,9 @@ mod tests {
         let replay = replay(&[10, 20, 30], &keeping);
         let mut first = replay.begin();
         assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap().len(), 10);
-        assert!(replay.can_repeat() && !replay.has_ended());
+        assert!(replay.can_repeat() && !replay.begin().is_end_stream());
         assert_eq!(read(replay.begin()).await, Ok(60));
-        assert!(replay.can_repeat() && replay.has_ended());
+        assert!(replay.can_repeat());
         assert_eq!(first.frame().await.unwrap().unwrap_err(), BodyFault::Over);
         assert_eq!(read(replay.begin()).await, Ok(60));
         drop((first, replay));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, LOCATION, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use mesh_mcp::answer::AnswerReader;
 use mesh_mcp::call::{self, ClientInfo, Form, Post};
@@ -13,10 +13,11 @@ use mesh_mcp::error::AnswerError;
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::{self, Peer};
 
-use crate::connection::Payload;
-use crate::endpoint::Endpoint;
+use crate::connection::{Payload, Request};
+use crate::endpoint::{Endpoint, Manner};
 use crate::error::AttemptError;
 use crate::pool::Content;
+use crate::wire::RequestHead;
 
 /// Largest answer, in bytes.
 pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -43,18 +44,17 @@ pub struct Heard {
 ///
 /// # Errors
 /// When the handshake fails.
-pub async fn speak(endpoint: &Endpoint) -> Result<Arc<Form>, AttemptError> {
+pub async fn speak(endpoint: &Endpoint) -> Result<Arc<Manner>, AttemptError> {
     let _once = endpoint.handshake.lock().await;
-    if let Some(form) = endpoint.form.load_full() {
-        return Ok(form);
+    if let Some(manner) = endpoint.manner.load_full() {
+        return Ok(manner);
     }
     let peer = shake_hands(endpoint).await?;
     tracing::debug!(agent.id = endpoint.agent_id, ?peer, "found out how an agent speaks MCP");
-    let mut form = Form::of(peer, US);
-    address(endpoint, &mut form.headers);
-    let form = Arc::new(form);
-    endpoint.form.store(Some(Arc::clone(&form)));
-    Ok(form)
+    let form = Form::of(peer, US);
+    let manner = Arc::new(Manner { head: head(endpoint, &form.headers), form });
+    endpoint.manner.store(Some(Arc::clone(&manner)));
+    Ok(manner)
 }
 
 async fn shake_hands(endpoint: &Endpoint) -> Result<Peer, AttemptError> {
@@ -101,27 +101,25 @@ async fn read_greeting(
     reader.finish().map_err(AttemptError::Protocol)
 }
 
-/// Writes who is asked, and by whom.
-pub fn addressed(endpoint: &Endpoint, mut post: Post) -> Post {
-    address(endpoint, &mut post.headers);
-    post
+/// A request of MCP to `endpoint`.
+pub fn addressed(endpoint: &Endpoint, post: Post) -> Request {
+    Request { head: head(endpoint, &post.headers), body: Payload::Whole(post.body) }
 }
 
-fn address(endpoint: &Endpoint, headers: &mut HeaderMap) {
-    headers.insert(HOST, endpoint.pool.address().authority.clone());
-    headers.insert(USER_AGENT, USER);
+fn head(endpoint: &Endpoint, headers: &HeaderMap) -> RequestHead {
+    let address = endpoint.pool.address();
+    let mut head = RequestHead::new(Method::POST, &address.path);
+    head.add(&HOST, &address.authority);
+    head.add(&USER_AGENT, &USER);
+    headers.iter().for_each(|(name, value)| head.add(name, value));
+    head
 }
 
 /// One HTTP exchange; what is no answer to the request but a refusal of HTTP is an error.
 ///
 /// # Errors
 /// [`AttemptError`].
-pub async fn exchange(endpoint: &Endpoint, post: Post) -> Result<Response<Content>, AttemptError> {
-    let address = endpoint.pool.address();
-    let mut request = Request::new(Payload::Whole(Some(post.body)));
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = address.path.clone();
-    *request.headers_mut() = post.headers;
+pub async fn exchange(endpoint: &Endpoint, request: Request) -> Result<Response<Content>, AttemptError> {
     let response = endpoint.pool.send(request).await?;
     match response.status() {
         StatusCode::TOO_MANY_REQUESTS => Err(busy(response.headers())),

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mesh_mcp::answer::AnswerReader;
-use mesh_mcp::call::{self, Form, HANDSHAKE_ID, Post};
+use mesh_mcp::call::{self, HANDSHAKE_ID};
 use mesh_mcp::error::{AnswerError, RpcError};
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::Peer;
 use mesh_mcp::raw::RawJson;
 use tokio::sync::mpsc;
 
-use crate::endpoint::Endpoint;
+use crate::connection::{Payload, Request};
+use crate::endpoint::{Endpoint, Manner};
 use crate::errand::{Errand, Fallen, Stamp};
 use crate::error::AttemptError;
 use crate::patience::{Limits, Patience};
@@ -57,7 +58,7 @@ pub enum Answer {
 /// connection.
 struct Cancel {
     endpoint: Arc<Endpoint>,
-    form: Arc<Form>,
+    manner: Arc<Manner>,
     id: u64,
     is_due: bool,
 }
@@ -81,12 +82,12 @@ impl ToolCall {
         tool: &str,
         stamp: Stamp<'_>,
     ) -> Result<Answer, AttemptError> {
-        let (form, heard) = self.ask(endpoint, tool, stamp).await?;
-        if !is_forgotten(&form.peer, &heard) {
+        let (manner, heard) = self.ask(endpoint, tool, stamp).await?;
+        if !is_forgotten(&manner.form.peer, &heard) {
             return answer(heard);
         }
         // The peer restarted, perhaps as another release: it did not take the call. Once more from the beginning.
-        endpoint.form.store(None);
+        endpoint.manner.store(None);
         answer(Box::pin(self.ask(endpoint, tool, stamp)).await?.1)
     }
 
@@ -96,9 +97,9 @@ impl ToolCall {
         endpoint: &Arc<Endpoint>,
         tool: &str,
         stamp: Stamp<'_>,
-    ) -> Result<(Arc<Form>, Heard), AttemptError> {
-        let form = match endpoint.form.load_full() {
-            Some(form) => form,
+    ) -> Result<(Arc<Manner>, Heard), AttemptError> {
+        let manner = match endpoint.manner.load_full() {
+            Some(manner) => manner,
             None => stamp.in_time(Box::pin(speak(endpoint))).await.map_err(unsent)?,
         };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
@@ -108,17 +109,25 @@ impl ToolCall {
             arguments: &self.arguments,
             wants_progress: self.listening.is_some(),
         };
-        let mut post = form.fill(call);
-        stamp.write(&mut post.headers);
-        let mut cancel = Cancel { endpoint: Arc::clone(endpoint), form: Arc::clone(&form), id, is_due: true };
-        let outcome = self.hear(endpoint, post, stamp).await;
+        let mut head = manner.head.clone();
+        manner.form.header(tool).iter().for_each(|(name, value)| head.add(name, value));
+        stamp.write(&mut head);
+        let request = Request { head, body: Payload::Whole(manner.form.fill(call)) };
+        let (at, how) = (Arc::clone(endpoint), Arc::clone(&manner));
+        let mut cancel = Cancel { endpoint: at, manner: how, id, is_due: true };
+        let outcome = self.hear(endpoint, request, stamp).await;
         cancel.is_due = matches!(outcome, Err(AttemptError::TimedOut | AttemptError::Stalled(_)));
-        outcome.map(|heard| (form, heard))
+        outcome.map(|heard| (manner, heard))
     }
 
-    async fn hear(&self, endpoint: &Endpoint, post: Post, stamp: Stamp<'_>) -> Result<Heard, AttemptError> {
+    async fn hear(
+        &self,
+        endpoint: &Endpoint,
+        request: Request,
+        stamp: Stamp<'_>,
+    ) -> Result<Heard, AttemptError> {
         let mut patience = Patience::until(stamp.deadline, stamp.alarms);
-        let (head, body) = patience.wait(pin!(exchange(endpoint, post))).await?.into_parts();
+        let (head, body) = patience.wait(pin!(exchange(endpoint, request))).await?.into_parts();
         let message = match self.read(&head, body, &mut patience).await {
             // A refusal of HTTP without a JSON-RPC message in it.
             Err(AttemptError::Protocol(_)) if head.status.is_client_error() => None,
@@ -199,11 +208,11 @@ impl Listening {
 
 impl Drop for Cancel {
     fn drop(&mut self) {
-        let (true, Peer::Handshaken { .. }) = (self.is_due, &self.form.peer) else { return };
+        let (true, Peer::Handshaken { .. }) = (self.is_due, &self.manner.form.peer) else { return };
         let endpoint = Arc::clone(&self.endpoint);
-        let post = addressed(&endpoint, call::cancelled(&self.form.peer, self.id));
+        let request = addressed(&endpoint, call::cancelled(&self.manner.form.peer, self.id));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let telling = async move { exchange(&endpoint, post).await.map(drop) };
+            let telling = async move { exchange(&endpoint, request).await.map(drop) };
             runtime.spawn(tokio::time::timeout(CANCEL_TIMEOUT, telling));
         }
     }

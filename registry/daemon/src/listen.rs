@@ -1,11 +1,13 @@
 //! The listening side of both binaries: accepts connections, serves HTTP/1.1 and h2c on the same port, drains.
 
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -15,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::Alarms;
@@ -89,7 +92,7 @@ impl Listener {
                 }
                 Err(fault) => {
                     tracing::warn!(%fault, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -103,17 +106,16 @@ impl Listener {
 /// Serves one connection to its end, unless no request comes in time: hyper's own limit begins with the first bytes of
 /// an HTTP/1 head, so it does not end a connection that sends nothing, or only the opening of HTTP/2.
 async fn converse(connection: impl Future<Output = Result<(), BoxError>>, heard: Arc<AtomicBool>) {
-    let silence = async {
-        tokio::time::sleep(HEAD_TIMEOUT).await;
-        if heard.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        ended = connection => if let Err(fault) = ended {
-            tracing::debug!(%fault, "a connection ended early");
-        },
-        () = silence => tracing::debug!("a connection that sent no request was closed"),
+    let (mut connection, mut silence) = (pin!(connection), pin!(sleep(HEAD_TIMEOUT)));
+    let ended = poll_fn(|context| match connection.as_mut().poll(context) {
+        Poll::Pending if heard.load(Ordering::Relaxed) => Poll::Pending,
+        Poll::Pending => silence.as_mut().poll(context).map(|()| None),
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+    });
+    match ended.await {
+        Some(Ok(())) => {}
+        Some(Err(fault)) => tracing::debug!(%fault, "a connection ended early"),
+        None => tracing::debug!("a connection that sent no request was closed"),
     }
 }
 

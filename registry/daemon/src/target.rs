@@ -93,6 +93,9 @@ impl TargetEscaper {
             self.state = if left == 0 { State::RequestLine } else { State::Body(left) };
             return;
         }
+        if self.line.is_empty() && part.ends_with(b"\n") {
+            return self.end_line(part[..part.len().min(MAX_LINE)].trim_ascii_end());
+        }
         let room = MAX_LINE.saturating_sub(self.line.len());
         self.line.extend_from_slice(&part[..part.len().min(room)]);
         if part.ends_with(b"\n") {
@@ -127,6 +130,10 @@ impl TargetEscaper {
 
 /// What is known about the body after one more header line.
 fn body_after(body: Body, line: &[u8]) -> Body {
+    // Whatever matters begins with one of these; the name of any other header is not worth looking for.
+    if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U')) && line.contains(&b':') {
+        return body;
+    }
     let Some(colon) = memchr::memchr(b':', line) else { return Body::Unknown };
     let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
     if name.eq_ignore_ascii_case(b"content-length") {

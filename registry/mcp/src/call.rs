@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
 use crate::headers;
@@ -148,16 +148,13 @@ impl Form {
         Self { headers: headers(&peer, CALL), meta: meta.to_vec(), peer }
     }
 
-    /// The call of one tool.
-    pub fn fill(&self, call: ToolCall<'_>) -> Post {
-        let mut headers = self.headers.clone();
-        if self.peer == Peer::Current {
-            headers.insert(headers::NAME, headers::value(call.name));
-        }
-        Post { headers, body: self.body(call).into() }
+    /// The header that names the tool, where a server wants one.
+    pub fn header(&self, tool: &str) -> Option<(HeaderName, HeaderValue)> {
+        (self.peer == Peer::Current).then(|| (headers::NAME, headers::value(tool)))
     }
 
-    fn body(&self, call: ToolCall<'_>) -> Vec<u8> {
+    /// The body of one call.
+    pub fn fill(&self, call: ToolCall<'_>) -> Bytes {
         let ToolCall { id, name, arguments, wants_progress } = call;
         let arguments = arguments.as_bytes();
         let mut body = Vec::with_capacity(FRAME + 2 * name.len() + arguments.len() + self.meta.len());
@@ -179,7 +176,7 @@ impl Form {
             body.push(b'}');
         }
         body.extend_from_slice(b"}}");
-        body
+        body.into()
     }
 }
 
@@ -236,8 +233,10 @@ mod tests {
     fn tool_call(peer: &Peer) -> (HeaderMap, String) {
         let arguments = RawJson::read(&Bytes::from_static(br#"{"b": 1e2,  "a": []}"#)).unwrap();
         let call = ToolCall { id: 7, name: "process_data", arguments: &arguments, wants_progress: false };
-        let post = Form::of(peer.clone(), US).fill(call);
-        (post.headers, String::from_utf8(post.body.to_vec()).unwrap())
+        let form = Form::of(peer.clone(), US);
+        let mut headers = form.headers.clone();
+        headers.extend(form.header(call.name));
+        (headers, String::from_utf8(form.fill(call).to_vec()).unwrap())
     }
 
     #[test]
@@ -272,7 +271,7 @@ mod tests {
         let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
         for peer in [Peer::Current, Peer::Bare] {
             let call = ToolCall { id: 7, name: "work", arguments: &arguments, wants_progress: true };
-            let body: Value = serde_json::from_slice(&Form::of(peer.clone(), US).fill(call).body).unwrap();
+            let body: Value = serde_json::from_slice(&Form::of(peer.clone(), US).fill(call)).unwrap();
             assert_eq!((&body["id"], &body["params"]["_meta"]["progressToken"]), (&json!(7), &json!(7)));
             assert_eq!(body["params"]["_meta"].as_object().unwrap().len() > 1, peer == Peer::Current);
         }
@@ -283,7 +282,7 @@ mod tests {
         let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
         for name in ["", "a \"quoted\" name", "größe\n"] {
             let call = ToolCall { id: u64::MAX, name, arguments: &arguments, wants_progress: true };
-            let body: Value = serde_json::from_slice(&Form::of(Peer::Bare, US).fill(call).body).unwrap();
+            let body: Value = serde_json::from_slice(&Form::of(Peer::Bare, US).fill(call)).unwrap();
             assert_eq!((&body["params"]["name"], &body["id"]), (&json!(name), &json!(u64::MAX)));
         }
     }

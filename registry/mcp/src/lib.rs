@@ -22,4 +22,6 @@ pub mod headers;
 pub mod raw;
 pub mod version;
 
+pub mod scan;
+
 pub mod error;

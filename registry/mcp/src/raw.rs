@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::scan;
+
 /// One JSON value, in the bytes that it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawJson(Bytes);
@@ -22,12 +24,16 @@ impl RawJson {
     /// # Errors
     /// When `text` is not one JSON value.
     pub fn read(text: &Bytes) -> Result<Self, serde_json::Error> {
-        Ok(Self::within(text, serde_json::from_slice(text)?))
+        if let Some(found) = scan::whole(text) {
+            return Ok(Self(text.slice(found)));
+        }
+        let found: &RawValue = serde_json::from_slice(text)?;
+        Ok(Self::within(text, found.get().as_bytes()))
     }
 
-    /// The value that was found within `text`.
-    pub fn within(text: &Bytes, found: &RawValue) -> Self {
-        Self(text.slice_ref(found.get().as_bytes()))
+    /// The value that was found to be one within `text`.
+    pub(crate) fn within(text: &Bytes, found: &[u8]) -> Self {
+        Self(text.slice_ref(found))
     }
 
     /// What it is written as.

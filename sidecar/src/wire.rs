@@ -1,0 +1,139 @@
+//! HTTP/1.1 as it stands on a connection: how a request is written, and what can go wrong.
+
+use std::io;
+
+use bytes::{BufMut as _, BytesMut};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Method, Uri};
+
+use crate::replay::BodyFault;
+
+/// Longest head of an answer, in bytes.
+pub const MAX_HEAD: usize = 64 * 1024;
+
+/// What goes wrong on a connection.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The connection broke.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The peer closed the connection.
+    #[error("the provider closed the connection")]
+    Closed,
+    /// The caller's body failed.
+    #[error(transparent)]
+    Body(#[from] BodyFault),
+    /// The caller's body has another length than it said.
+    #[error("the body of the request has another length than it said")]
+    Length,
+    /// What came is no head of an answer.
+    #[error("the head of the answer is not HTTP: {0}")]
+    Head(httparse::Error),
+    /// The head has no end.
+    #[error("the head of the answer is longer than {} bytes", MAX_HEAD)]
+    LongHead,
+    /// It cannot be said where the answer ends.
+    #[error("the answer does not say clearly where it ends")]
+    Unbounded,
+    /// What should separate two chunks does not.
+    #[error("the chunks of the answer are not HTTP")]
+    Chunks,
+}
+
+/// How the end of a request's body is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// There is none.
+    Nothing,
+    /// So many bytes.
+    Length(u64),
+    /// Chunk by chunk.
+    Chunks,
+}
+
+/// The head of a request as it goes out, but for its end: that says where the body ends.
+#[derive(Debug)]
+pub struct RequestHead {
+    method: Method,
+    text: BytesMut,
+}
+
+/// Writes what stands before a chunk of so many bytes.
+pub fn write_chunk_line(length: usize, into: &mut BytesMut) {
+    into.put_slice(format!("{length:x}\r\n").as_bytes());
+}
+
+// === impl RequestHead ===
+
+impl Clone for RequestHead {
+    /// With room for what is usually added.
+    fn clone(&self) -> Self {
+        let mut text = BytesMut::with_capacity(self.text.len() + 384);
+        text.put_slice(&self.text);
+        Self { method: self.method.clone(), text }
+    }
+}
+
+impl RequestHead {
+    /// A request of `target`'s path and query.
+    pub fn new(method: Method, target: &Uri) -> Self {
+        let mut text = BytesMut::with_capacity(1_024);
+        text.put_slice(method.as_str().as_bytes());
+        text.put_u8(b' ');
+        text.put_slice(target.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+        text.put_slice(b" HTTP/1.1\r\n");
+        Self { method, text }
+    }
+
+    /// Adds a header, unless it would say where the body ends.
+    pub fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING {
+            self.put(name, value.as_bytes());
+        }
+    }
+
+    /// Its method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// All of it, with a body of this extent.
+    pub fn end(mut self, extent: Extent) -> BytesMut {
+        match extent {
+            Extent::Nothing if !matches!(self.method, Method::POST | Method::PUT | Method::PATCH) => {}
+            Extent::Nothing => self.put(&CONTENT_LENGTH, b"0"),
+            Extent::Length(length) => self.put(&CONTENT_LENGTH, HeaderValue::from(length).as_bytes()),
+            Extent::Chunks => self.put(&TRANSFER_ENCODING, b"chunked"),
+        }
+        self.text.put_slice(b"\r\n");
+        self.text
+    }
+
+    fn put(&mut self, name: &HeaderName, value: &[u8]) {
+        self.text.put_slice(name.as_str().as_bytes());
+        self.text.put_slice(b": ");
+        self.text.put_slice(value);
+        self.text.put_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_says_where_its_body_ends_whatever_its_headers_say() {
+        let write = |method: Method, extent| {
+            let mut head = RequestHead::new(method, &"/a?b=c".parse().unwrap());
+            head.add(&http::header::HOST, &HeaderValue::from_static("h"));
+            head.add(&CONTENT_LENGTH, &HeaderValue::from_static("99"));
+            head.add(&TRANSFER_ENCODING, &HeaderValue::from_static("gzip"));
+            String::from_utf8(head.end(extent).to_vec()).unwrap()
+        };
+        assert_eq!(write(Method::GET, Extent::Nothing), "GET /a?b=c HTTP/1.1\r\nhost: h\r\n\r\n");
+        let post = "POST /a?b=c HTTP/1.1\r\nhost: h\r\n";
+        assert_eq!(write(Method::POST, Extent::Nothing), format!("{post}content-length: 0\r\n\r\n"));
+        assert_eq!(write(Method::POST, Extent::Length(7)), format!("{post}content-length: 7\r\n\r\n"));
+        assert_eq!(write(Method::POST, Extent::Chunks), format!("{post}transfer-encoding: chunked\r\n\r\n"));
+    }
+}
