@@ -110,6 +110,9 @@ fn read_headers(text: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderM
 }
 
 fn keeps_alive(response: &Response<()>) -> bool {
+    if !response.headers().contains_key(CONNECTION) {
+        return response.version() != Version::HTTP_10;
+    }
     let named = |token: &str| {
         let values = response.headers().get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
@@ -133,7 +136,9 @@ impl Decoder {
         if is_empty {
             return Ok((Self::Length(0), true));
         }
-        let Some(last) = response.headers().get_all(TRANSFER_ENCODING).iter().next_back() else {
+        let codings = response.headers().contains_key(TRANSFER_ENCODING);
+        let codings = codings.then(|| response.headers().get_all(TRANSFER_ENCODING));
+        let Some(last) = codings.and_then(|codings| codings.iter().next_back()) else {
             let length = content_length(response.headers())?;
             return Ok((length.map_or(Self::UntilClosed, Self::Length), true));
         };
@@ -260,7 +265,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::write_chunk_line;
+    use crate::wire::chunk_line;
 
     /// Everything that is read from `text` when it comes in pieces of these sizes, the last of them over and over.
     fn read(method: &Method, text: &[u8], pieces: &[usize]) -> Result<(Head, Vec<u8>, Vec<u8>), WireError> {
@@ -378,7 +383,7 @@ mod tests {
     fn chunked(pieces: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
         let mut text = BytesMut::from(&b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"[..]);
         for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
-            write_chunk_line(piece.len(), &mut text);
+            text.put_slice(&chunk_line(piece.len()));
             text.put_slice(piece);
             text.put_slice(b"\r\n");
         }

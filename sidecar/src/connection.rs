@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
@@ -17,7 +17,7 @@ use tokio_util::io::{poll_read_buf, poll_write_buf};
 use crate::answer::{Decoder, Head, Piece};
 use crate::dial::Stream;
 use crate::replay::Replayed;
-use crate::wire::{Extent, RequestHead, WireError, write_chunk_line};
+use crate::wire::{Extent, RequestHead, WireError, chunk_line};
 
 /// Room for what comes next, in bytes; more is made when less than an eighth of it is left.
 const ROOM: usize = 8 * 1024;
@@ -40,10 +40,11 @@ pub struct Connection {
 /// A request to an endpoint.
 #[derive(Debug)]
 pub struct Request {
+    method: Method,
     /// What stands before the body.
-    pub head: RequestHead,
-    /// The body.
-    pub body: Payload,
+    head: Bytes,
+    extent: Extent,
+    body: Payload,
 }
 
 /// The body of a request to an endpoint.
@@ -62,13 +63,13 @@ pub type Unanswered = (WireError, Option<Request>);
 struct Sending {
     request: Request,
     /// What goes out next: what stands before a piece of the body, the piece, and what stands behind it.
-    before: BytesMut,
+    before: Bytes,
     piece: Bytes,
     behind: &'static [u8],
     /// What comes then.
     rest: Extent,
-    /// Whether a byte has left.
-    has_left: bool,
+    /// Whether it can be sent from its beginning: no byte has left, and nothing was taken of a caller's body.
+    is_untouched: bool,
     /// Whether the head waits a moment for the beginning of the body, so that both leave at once.
     is_held: bool,
 }
@@ -100,7 +101,7 @@ impl Connection {
             return Err((WireError::Closed, Some(request)));
         }
         self.is_fresh = false;
-        let method = request.head.method().clone();
+        let method = request.method.clone();
         self.sending = Some(Sending::of(request));
         match poll_fn(|context| self.poll_head(&method, context)).await {
             Ok(Head { response, body, keeps_alive }) => {
@@ -108,7 +109,7 @@ impl Connection {
                 Ok(response)
             }
             Err(fault) => {
-                let unsent = self.sending.take().filter(|sending| !sending.has_left);
+                let unsent = self.sending.take().filter(|sending| sending.is_untouched);
                 Err((fault, unsent.map(|sending| sending.request)))
             }
         }
@@ -166,8 +167,8 @@ impl Connection {
     fn poll_head(&mut self, method: &Method, context: &mut Context<'_>) -> Poll<Result<Head, WireError>> {
         let _ = self.poll_sent(context);
         // A peer that takes no more may have said why. Nothing else that breaks a request leaves something to wait for.
-        let has_left = self.sending.as_ref().is_none_or(|sending| sending.has_left);
-        if let Some(fault) = self.broken.take_if(|fault| !has_left || !is_of_peer(fault)) {
+        let is_untouched = self.sending.as_ref().is_some_and(|sending| sending.is_untouched);
+        if let Some(fault) = self.broken.take_if(|fault| is_untouched || !is_of_peer(fault)) {
             return Poll::Ready(Err(fault));
         }
         loop {
@@ -202,21 +203,32 @@ fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
+// === impl Request ===
+
+impl Request {
+    /// A request that begins with `head`.
+    pub fn new(head: RequestHead, body: Payload) -> Self {
+        let extent = match &body {
+            Payload::Whole(bytes) if bytes.is_empty() => Extent::Nothing,
+            Payload::Whole(bytes) => Extent::Length(bytes.len() as u64),
+            Payload::Streamed(body) if body.is_end_stream() => Extent::Nothing,
+            Payload::Streamed(body) => body.size_hint().exact().map_or(Extent::Chunks, Extent::Length),
+        };
+        let (method, head) = head.end(extent);
+        Self { method, head, extent, body }
+    }
+}
+
 // === impl Sending ===
 
 impl Sending {
     fn of(request: Request) -> Self {
-        let (extent, piece) = match &request.body {
-            Payload::Whole(bytes) if bytes.is_empty() => (Extent::Nothing, Bytes::new()),
-            Payload::Whole(bytes) => (Extent::Length(bytes.len() as u64), bytes.clone()),
-            Payload::Streamed(body) if body.is_end_stream() => (Extent::Nothing, Bytes::new()),
-            Payload::Streamed(body) => {
-                (body.size_hint().exact().map_or(Extent::Chunks, Extent::Length), Bytes::new())
-            }
+        let (rest, piece) = match &request.body {
+            Payload::Whole(bytes) => (Extent::Nothing, bytes.clone()),
+            Payload::Streamed(_) => (request.extent, Bytes::new()),
         };
-        let before = request.head.clone().end(extent);
-        let rest = if piece.is_empty() { extent } else { Extent::Nothing };
-        Self { request, before, piece, behind: b"", is_held: rest != Extent::Nothing, rest, has_left: false }
+        let (before, is_held) = (request.head.clone(), rest != Extent::Nothing);
+        Self { request, before, piece, behind: b"", rest, is_untouched: true, is_held }
     }
 
     fn poll_out(
@@ -236,7 +248,7 @@ impl Sending {
                 if ready!(poll_write_buf(stream.as_mut(), context, &mut out))? == 0 {
                     return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
                 }
-                self.has_left = true;
+                self.is_untouched = false;
             }
             if self.rest == Extent::Nothing {
                 return stream.poll_flush(context).map_err(WireError::from);
@@ -251,16 +263,17 @@ impl Sending {
             Payload::Whole(_) => None,
             Payload::Streamed(body) => ready!(Pin::new(body).poll_frame(context)).transpose()?,
         };
+        self.is_untouched = false;
         let piece = frame.map(|frame| frame.into_data().unwrap_or_default());
         let length = piece.as_ref().map_or(0, Bytes::len) as u64;
         match (&mut self.rest, piece) {
             (_, Some(piece)) if piece.is_empty() => {}
             (Extent::Chunks, Some(piece)) => {
-                write_chunk_line(piece.len(), &mut self.before);
+                self.line_before(chunk_line(piece.len()));
                 (self.piece, self.behind) = (piece, b"\r\n");
             }
             (Extent::Chunks, None) => {
-                self.before.put_slice(b"0\r\n\r\n");
+                self.line_before(Bytes::from_static(b"0\r\n\r\n"));
                 self.rest = Extent::Nothing;
             }
             (Extent::Length(left), Some(piece)) if length <= *left => {
@@ -271,5 +284,11 @@ impl Sending {
             (Extent::Length(_) | Extent::Nothing, _) => return Poll::Ready(Err(WireError::Length)),
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Puts what stands before a piece behind what has not left yet, which can only be the head.
+    fn line_before(&mut self, line: Bytes) {
+        self.before =
+            if self.before.is_empty() { line } else { [&self.before[..], &line[..]].concat().into() };
     }
 }

@@ -61,7 +61,7 @@ impl Stamp<'_> {
     /// Writes it into the head of a request.
     pub fn write(&self, head: &mut RequestHead) {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        self.passport.stamp(self.attempt, left, |name, value| head.add(name, value));
+        self.passport.stamp(head, self.attempt, left);
     }
 
     /// The outcome of `attempt`, or that its time ran out.

@@ -1,10 +1,11 @@
 //! One call, top to bottom: place -> resolve -> pick -> attempt -> (retry) -> reply.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_daemon::alarm::Alarms;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::access::{Access, AccessLog};
 use crate::course::{Attempted, Call, Course, Reply, Ways};
@@ -119,8 +120,9 @@ impl Outbound {
         let shared = &call.target.shared;
         let time = call.passport.timeout.or(shared.terms.timeout).unwrap_or(self.limits.timeout);
         let deadline = began + time;
-        let resolving = timeout_at(deadline, self.ways.routing.resolve(&call.target));
-        let found = resolving.await.map_err(|_| CallError::Deadline(time))??;
+        let resolving = pin!(self.ways.routing.resolve(&call.target));
+        let found = self.ways.alarms.limit(deadline, resolving).await;
+        let found = found.map_err(|_| CallError::Deadline(time))??;
         shared.budget().deposit(self.places.taken(), began);
         if shared.terms.hedge.is_some() {
             shared.hedging().deposit();

@@ -84,7 +84,7 @@ impl PlainRequest {
             None => Payload::Whole(Bytes::new()),
             Some(body) => Payload::Streamed(body.begin()),
         };
-        Request { head, body }
+        Request::new(head, body)
     }
 }
 

@@ -103,7 +103,7 @@ async fn read_greeting(
 
 /// A request of MCP to `endpoint`.
 pub fn addressed(endpoint: &Endpoint, post: Post) -> Request {
-    Request { head: head(endpoint, &post.headers), body: Payload::Whole(post.body) }
+    Request::new(head(endpoint, &post.headers), Payload::Whole(post.body))
 }
 
 fn head(endpoint: &Endpoint, headers: &HeaderMap) -> RequestHead {

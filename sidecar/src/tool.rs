@@ -112,7 +112,7 @@ impl ToolCall {
         let mut head = manner.head.clone();
         manner.form.header(tool).iter().for_each(|(name, value)| head.add(name, value));
         stamp.write(&mut head);
-        let request = Request { head, body: Payload::Whole(manner.form.fill(call)) };
+        let request = Request::new(head, Payload::Whole(manner.form.fill(call)));
         let (at, how) = (Arc::clone(endpoint), Arc::clone(&manner));
         let mut cancel = Cancel { endpoint: at, manner: how, id, is_due: true };
         let outcome = self.hear(endpoint, request, stamp).await;

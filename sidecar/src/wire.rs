@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Uri};
 
@@ -58,9 +58,22 @@ pub struct RequestHead {
     text: BytesMut,
 }
 
-/// Writes what stands before a chunk of so many bytes.
-pub fn write_chunk_line(length: usize, into: &mut BytesMut) {
-    into.put_slice(format!("{length:x}\r\n").as_bytes());
+/// What stands before a chunk of so many bytes.
+pub fn chunk_line(length: usize) -> Bytes {
+    format!("{length:x}\r\n").into()
+}
+
+/// What a number is written as.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[first..];
+        }
+    }
 }
 
 // === impl RequestHead ===
@@ -92,21 +105,22 @@ impl RequestHead {
         }
     }
 
-    /// Its method.
-    pub fn method(&self) -> &Method {
-        &self.method
+    /// Adds a header with a number.
+    pub fn add_number(&mut self, name: &HeaderName, number: u64) {
+        let mut digits = [0; 20];
+        self.put(name, decimal(number, &mut digits));
     }
 
-    /// All of it, with a body of this extent.
-    pub fn end(mut self, extent: Extent) -> BytesMut {
+    /// Its method, and all of it, with a body of this extent.
+    pub fn end(mut self, extent: Extent) -> (Method, Bytes) {
         match extent {
             Extent::Nothing if !matches!(self.method, Method::POST | Method::PUT | Method::PATCH) => {}
             Extent::Nothing => self.put(&CONTENT_LENGTH, b"0"),
-            Extent::Length(length) => self.put(&CONTENT_LENGTH, HeaderValue::from(length).as_bytes()),
+            Extent::Length(length) => self.add_number(&CONTENT_LENGTH, length),
             Extent::Chunks => self.put(&TRANSFER_ENCODING, b"chunked"),
         }
         self.text.put_slice(b"\r\n");
-        self.text
+        (self.method, self.text.freeze())
     }
 
     fn put(&mut self, name: &HeaderName, value: &[u8]) {
@@ -122,13 +136,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_are_written_in_full() {
+        for number in [0, 7, 10, 1_234_567_890, u64::MAX] {
+            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
     fn a_request_says_where_its_body_ends_whatever_its_headers_say() {
         let write = |method: Method, extent| {
             let mut head = RequestHead::new(method, &"/a?b=c".parse().unwrap());
             head.add(&http::header::HOST, &HeaderValue::from_static("h"));
             head.add(&CONTENT_LENGTH, &HeaderValue::from_static("99"));
             head.add(&TRANSFER_ENCODING, &HeaderValue::from_static("gzip"));
-            String::from_utf8(head.end(extent).to_vec()).unwrap()
+            String::from_utf8(head.end(extent).1.to_vec()).unwrap()
         };
         assert_eq!(write(Method::GET, Extent::Nothing), "GET /a?b=c HTTP/1.1\r\nhost: h\r\n\r\n");
         let post = "POST /a?b=c HTTP/1.1\r\nhost: h\r\n";

@@ -130,8 +130,8 @@ impl TargetEscaper {
 
 /// What is known about the body after one more header line.
 fn body_after(body: Body, line: &[u8]) -> Body {
-    // Whatever matters begins with one of these; the name of any other header is not worth looking for.
-    if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U')) && line.contains(&b':') {
+    // What says something about the body begins with one of these, and nearly no header does.
+    if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U')) {
         return body;
     }
     let Some(colon) = memchr::memchr(b':', line) else { return Body::Unknown };

@@ -26,6 +26,9 @@ impl AnswerReader {
     /// When the content is of a type that the protocol does not know.
     pub fn begin(headers: &HeaderMap) -> Result<Self, AnswerError> {
         let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        if content_type == headers::JSON.as_bytes() {
+            return Ok(Self::Json(Pieces::default()));
+        }
         let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
         if essence.eq_ignore_ascii_case(headers::EVENT_STREAM.as_bytes()) {
             return Ok(Self::Events(Events::default()));

@@ -111,7 +111,7 @@ async fn read(state: &State, request: Request<Incoming>) -> Result<(Call, RawJso
     let capability = head.uri.path().strip_prefix(PATH).unwrap_or_default();
     let target = state.targets.get(capability, head.uri.query().unwrap_or_default())?;
     let passport = Passport::read(&head.headers, state.caller.as_ref())?;
-    state.check_size(&head.headers)?;
+    state.check_size(&body)?;
     let arguments = read_arguments(read_body(state, body).await?)?;
     let is_safe_to_repeat = passport.vouches();
     Ok((Call { target, passport, pinned: None, is_safe_to_repeat }, arguments))

@@ -59,7 +59,7 @@ fn read(state: &State, request: Request<Incoming>) -> Result<(Call, PlainRequest
     let passport = Passport::read(&head.headers, state.caller.as_ref())?;
     let pinned = read_session(state, &head.headers)?;
     let is_safe_to_repeat = passport.vouches() || PlainRequest::is_safe(&head.method, &head.headers);
-    let body = read_body(state, &head.headers, body)?;
+    let body = read_body(state, body)?;
     let errand = PlainRequest::new(head.method, target, head.headers, body);
     Ok((Call { target: target_of, passport, pinned, is_safe_to_repeat }, errand))
 }
@@ -93,8 +93,8 @@ fn remember_session(state: &State, answer: &Response<Content>, agent_id: &str) {
     }
 }
 
-fn read_body(state: &State, headers: &HeaderMap, body: Incoming) -> Result<Option<Replay>, CallError> {
-    state.check_size(headers)?;
+fn read_body(state: &State, body: Incoming) -> Result<Option<Replay>, CallError> {
+    state.check_size(&body)?;
     let has_body = !body.is_end_stream();
     Ok(has_body.then(|| Replay::new(body, state.max_body, state.keeping.clone())))
 }

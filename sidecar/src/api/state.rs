@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
+use http_body::Body as _;
+use hyper::body::Incoming;
 use mesh_daemon::alarm::Alarms;
 use tokio::sync::watch;
 
@@ -54,10 +55,8 @@ impl State {
     ///
     /// # Errors
     /// When it does.
-    pub fn check_size(&self, headers: &HeaderMap) -> Result<(), CallError> {
-        let announced =
-            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|announced| announced > self.max_body) {
+    pub fn check_size(&self, body: &Incoming) -> Result<(), CallError> {
+        if body.size_hint().lower() > self.max_body as u64 {
             return Err(CallError::BodyTooLarge(self.max_body));
         }
         Ok(())
