@@ -54,6 +54,7 @@ pub mod versions;
 pub mod fuzzy;
 pub mod interned;
 
+pub mod bell;
 pub mod posting;
 pub mod shapes;
 

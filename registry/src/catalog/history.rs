@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::bell::Bell;
 use super::event::Event;
 
 /// Most events that a watcher takes at once, and most of their weight in bytes, but for the first.
@@ -21,7 +21,7 @@ const MAX_WEIGHT: usize = 64 * 1024 * 1024;
 pub struct History {
     ring: RwLock<Ring>,
     /// The end of the ring; wakes watchers.
-    end: watch::Sender<u64>,
+    end: Bell,
     capacity: usize,
     /// How far apart registries may be in noticing the same.
     overlap: Duration,
@@ -59,7 +59,7 @@ pub struct Gone {
 impl History {
     /// Keeps the latest `capacity` changes. Registries that share a store notice the same within `overlap`.
     pub fn new(capacity: usize, overlap: Duration) -> Self {
-        Self { ring: RwLock::default(), end: watch::Sender::new(0), capacity: capacity.max(1), overlap }
+        Self { ring: RwLock::default(), end: Bell::default(), capacity: capacity.max(1), overlap }
     }
 
     /// Adds changes, the oldest first.
@@ -78,7 +78,7 @@ impl History {
         }
         let end = ring.end();
         drop(ring);
-        self.end.send_replace(end);
+        self.end.ring(end);
     }
 
     /// Forgets everything: what happened up to `revision` is not known one by one.
@@ -91,14 +91,17 @@ impl History {
         (ring.floor, ring.overwritten) = (revision, None);
         let end = ring.end();
         drop(ring);
-        self.end.send_replace(end);
+        self.end.ring(end);
     }
 
-    /// The place behind all changes, and what wakes whoever waits for more.
-    pub fn end(&self) -> (u64, watch::Receiver<u64>) {
-        let receiver = self.end.subscribe();
-        let end = self.ring.read().unwrap_or_else(PoisonError::into_inner).end();
-        (end, receiver)
+    /// The place behind all changes.
+    pub fn end(&self) -> u64 {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).end()
+    }
+
+    /// What wakes whoever waits for more.
+    pub fn bell(&self) -> &Bell {
+        &self.end
     }
 
     /// Where one goes on who has been told everything up to `revision`. Registrations are the same everywhere; but another
@@ -179,7 +182,7 @@ mod tests {
         let history = history(10, 3..=6);
         assert_eq!(revisions(&history, place_after(&history, 4)), [5, 6]);
         assert_eq!(revisions(&history, place_after(&history, 2)), [3, 4, 5, 6]);
-        assert_eq!(revisions(&history, history.end().0), [0; 0]);
+        assert_eq!(revisions(&history, history.end()), [0; 0]);
         assert_eq!(history.after(1).unwrap_err(), Gone { kept_from: 2 });
     }
 
@@ -196,7 +199,7 @@ mod tests {
     #[test]
     fn after_a_restart_everybody_lists_again() {
         let history = history(10, 3..=6);
-        let place = history.end().0;
+        let place = history.end();
         history.restart(9);
         assert!(history.from(place).is_err() && history.after(6).is_err());
         assert_eq!(revisions(&history, place_after(&history, 9)), [0; 0]);
@@ -228,9 +231,8 @@ mod tests {
     #[test]
     fn who_waits_is_woken() {
         let history = history(10, 3..=3);
-        let (_, receiver) = history.end();
-        assert!(!receiver.has_changed().unwrap());
+        let before = history.bell().number();
         history.push(vec![event(4)]);
-        assert!(receiver.has_changed().unwrap());
+        assert_ne!(history.bell().number(), before);
     }
 }

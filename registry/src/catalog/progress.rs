@@ -1,12 +1,15 @@
 //! How far the change stream has been applied, and whoever waits for a revision to show.
 
-use tokio::sync::watch;
+use super::bell::Bell;
+
+/// Stands for a change stream that has ended: no store gets so far.
+const NO_MORE: u64 = u64::MAX;
 
 /// How far the change stream has been applied.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Progress {
-    /// The revision that has been applied; `None` when no more will be.
-    applied: watch::Sender<Option<u64>>,
+    /// The revision that has been applied.
+    applied: Bell,
 }
 
 /// The change stream has ended: what is waited for will not show any more.
@@ -14,21 +17,15 @@ pub struct Progress {
 #[error("the catalog gets no changes any more")]
 pub struct Abandoned;
 
-impl Default for Progress {
-    fn default() -> Self {
-        Self { applied: watch::Sender::new(Some(0)) }
-    }
-}
-
 impl Progress {
     /// `revision` has been applied.
     pub fn advance(&self, revision: u64) {
-        self.applied.send_replace(Some(revision));
+        self.applied.ring(revision);
     }
 
     /// No more will be applied.
     pub fn abandon(&self) {
-        self.applied.send_replace(None);
+        self.applied.ring(NO_MORE);
     }
 
     /// Waits until `revision` has been applied.
@@ -36,8 +33,10 @@ impl Progress {
     /// # Errors
     /// When it will not be.
     pub async fn reached(&self, revision: u64) -> Result<(), Abandoned> {
-        let mut applied = self.applied.subscribe();
-        let reached = applied.wait_for(|applied| applied.is_none_or(|applied| applied >= revision)).await;
-        reached.ok().and_then(|applied| *applied).map(drop).ok_or(Abandoned)
+        let (list, mut applied) = (self.applied.list(), self.applied.number());
+        while applied < revision {
+            applied = self.applied.after(list, applied).await;
+        }
+        if applied == NO_MORE { Err(Abandoned) } else { Ok(()) }
     }
 }

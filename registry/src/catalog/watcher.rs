@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mesh_api::agent::Registration;
 use mesh_api::health::Status;
 use mesh_api::query::{AgentQuery, CapabilityQuery, Paging};
-use tokio::sync::watch;
 
+use super::bell::List;
 use super::event::{Event, Verb};
 use super::history::{Gone, History, Resumed};
 use super::hit::Hit;
@@ -32,7 +32,7 @@ pub struct Watcher {
     again: Vec<Arc<Event>>,
     place: u64,
     revision: u64,
-    more: watch::Receiver<u64>,
+    list: List,
 }
 
 // === impl Filter ===
@@ -69,13 +69,13 @@ impl Watcher {
         seats: &Seats,
         revision: u64,
     ) -> Result<(Vec<Hit>, Self), Gone> {
-        let (end, more) = history.end();
+        let (end, list) = (history.end(), history.bell().list());
         let (hits, Resumed { place, again }) = match from {
             Some(from) => (Vec::new(), history.after(from)?),
             None => (filter.seen(seats), Resumed { place: end, again: Vec::new() }),
         };
         let (history, revision) = (Arc::clone(history), from.unwrap_or(revision));
-        Ok((hits, Self { history, filter, again, place, revision, more }))
+        Ok((hits, Self { history, filter, again, place, revision, list }))
     }
 
     /// The revision up to which the watcher has been told everything.
@@ -94,12 +94,10 @@ impl Watcher {
         }
         loop {
             // Seen before the look, so that what comes after the look wakes it again.
-            self.more.borrow_and_update();
+            let seen = self.history.bell().number();
             let events = self.history.from(self.place)?;
             if events.is_empty() {
-                if self.more.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
+                self.history.bell().after(self.list, seen).await;
                 continue;
             }
             self.place += events.len() as u64;
