@@ -18,6 +18,7 @@ use crate::course::Reply;
 use crate::error::{AttemptError, AttemptReport, CallError, chain};
 use crate::outbound::Failure;
 use crate::passport::counted;
+use crate::retry::Reached;
 
 /// Who served a call.
 const AGENT: HeaderName = HeaderName::from_static("x-mesh-agent");
@@ -172,7 +173,7 @@ fn status_of(error: &CallError) -> (StatusCode, Code) {
 fn is_retryable(error: &CallError) -> bool {
     match error {
         CallError::RegistryAway { .. } | CallError::AllOut { .. } | CallError::Overloaded(_) => true,
-        CallError::Failed { source, .. } => source.reached() != crate::retry::Reached::Peer,
+        CallError::Failed { source, .. } => matches!(source.reached(), Reached::Nobody | Reached::Refusal),
         CallError::Deadline(_) | CallError::NoProvider { .. } => true,
         _ => false,
     }

@@ -64,6 +64,19 @@ async fn a_call_that_may_have_been_executed_is_not_repeated_when_that_is_not_saf
 }
 
 #[tokio::test]
+async fn what_a_provider_answered_is_not_said_to_be_retryable() {
+    let mesh = mesh(false).await;
+    mesh.agents.iter().for_each(|agent| agent.always(Act::Refuse(500)));
+    let answer = mesh.call().await;
+    assert_eq!(
+        (answer.status, answer.json()["retryable"].as_bool()),
+        (502, Some(false)),
+        "{}",
+        answer.text()
+    );
+}
+
+#[tokio::test]
 async fn a_safe_call_is_repeated_at_another_agent() {
     let mesh = mesh(true).await;
     for act in [Act::Vanish, Act::Refuse(503), Act::Babble] {
