@@ -159,7 +159,7 @@ impl<S: Source> Cache<S> {
     }
 
     fn limits(&self, slot: &Slot<S>, value: &S::Value) -> (Duration, Duration) {
-        match slot.is_followed.load(Ordering::Relaxed) {
+        match slot.is_followed.load(Ordering::Relaxed) && S::is_whole(value) {
             true => (FOLLOWED, FOLLOWED + self.ages.aging),
             false if S::is_empty(value) => (self.ages.negative, self.ages.negative),
             false => (self.ages.fresh, self.ages.aging),

@@ -209,14 +209,17 @@ impl Source for ProviderSource {
             (None, None) => return Err(ClientError::Address(query.to_string())),
         };
         let is_cold = !finding.page.info.warm;
-        let origin = Origin {
+        let mut origin = Origin {
             rows: finding.page.capabilities.into_iter().map(without_ballast).collect(),
             tag: finding.tag,
             resource_version: finding.page.info.resource_version,
+            is_cold,
         };
-        // A registry that has just started empty has not heard anybody yet. That is no news about the providers.
+        // A registry that has just started empty has not heard everybody yet: whom it does not know need not have left.
+        if let Some(held) = held.as_ref().filter(|_| is_cold) {
+            origin.add_missing(&held.origin);
+        }
         match held {
-            Some(held) if is_cold && origin.rows.is_empty() && !held.origin.rows.is_empty() => Ok(held),
             Some(held) => Ok(Arc::new(self.read(origin).after(&held))),
             None => Ok(Arc::new(self.read(origin))),
         }
@@ -224,6 +227,10 @@ impl Source for ProviderSource {
 
     fn is_empty(providers: &Providers) -> bool {
         providers.origin.rows.is_empty()
+    }
+
+    fn is_whole(providers: &Providers) -> bool {
+        !providers.origin.is_cold
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everybody who offers a capability, in the form in which a call uses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -78,6 +78,18 @@ pub struct Origin {
     pub tag: Option<String>,
     /// The newest change in it.
     pub resource_version: u64,
+    /// Whether the registry had just started empty, and had not heard everybody yet.
+    pub is_cold: bool,
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// Adds what `held` says about agents of which this says nothing.
+    pub fn add_missing(&mut self, held: &Self) {
+        let heard: BTreeSet<_> = self.rows.iter().map(|row| row.agent_id.clone()).collect();
+        self.rows.extend(held.rows.iter().filter(|row| !heard.contains(&row.agent_id)).cloned());
+    }
 }
 
 // === impl Providers ===
@@ -167,5 +179,26 @@ fn zone_factor(ours: Option<&str>, theirs: Option<&str>) -> f64 {
     match (ours, theirs) {
         (Some(ours), Some(theirs)) if ours != theirs => OTHER_ZONE,
         _ => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(agent: &str, status: &str) -> CapabilityRow {
+        let row = serde_json::json!({"name": "work", "version": "1.0.0", "category": null, "tags": [], "stability": "stable",
+            "agent_id": agent, "agent_name": agent, "agent_namespace": "default", "agent_status": status,
+            "agent_endpoint": "http://a:1", "agent_labels": {}, "agent_weight": 1.0});
+        serde_json::from_value(row).unwrap()
+    }
+
+    #[test]
+    fn whom_a_cold_registry_has_not_heard_stays_and_what_it_says_holds() {
+        let of = |rows| Origin { rows, ..Origin::default() };
+        let mut cold = of(vec![row("b", "pending")]);
+        cold.add_missing(&of(vec![row("a", "healthy"), row("b", "healthy")]));
+        let rows = cold.rows.iter().map(|row| (row.agent_id.as_str(), row.agent_status));
+        assert_eq!(rows.collect::<Vec<_>>(), [("b", Status::Pending), ("a", Status::Healthy)]);
     }
 }

@@ -25,6 +25,11 @@ pub trait Source: Send + Sync + 'static {
 
     /// Whether the answer is an empty one, which is believed for a shorter time.
     fn is_empty(value: &Self::Value) -> bool;
+
+    /// Whether nothing but a change makes it untrue. Another one is asked for again soon, also when it is followed.
+    fn is_whole(_value: &Self::Value) -> bool {
+        true
+    }
 }
 
 /// How old an answer may be.
