@@ -128,14 +128,11 @@ fn rank(status: Status, panic: bool) -> Option<u8> {
 
 /// A verdict for every candidate.
 pub fn judge(candidates: &[Candidate]) -> Vec<Verdict> {
-    let in_play =
-        |candidate: &&Candidate| !candidate.is_self && !candidate.is_forbidden && candidate.weight > 0.0;
-    let known =
-        candidates.iter().filter(in_play).filter(|candidate| candidate.status != Status::Offline).count();
-    let healthy =
-        candidates.iter().filter(in_play).filter(|candidate| candidate.status == Status::Healthy).count();
+    let in_play = candidates.iter().filter(|candidate| is_in_play(candidate));
+    let known = in_play.clone().filter(|candidate| candidate.status != Status::Offline).count();
+    let healthy = in_play.filter(|candidate| candidate.status == Status::Healthy).count();
     let panic = (healthy as f64) < PANIC_SHARE * known as f64;
-    let overruled = overruled_ejections(candidates);
+    let overruled = overruled_ejections(candidates, panic);
     let verdict =
         |index: usize, candidate: &Candidate| match (rank(candidate.status, panic), candidate.admission) {
             _ if candidate.is_self => Verdict::OwnAgent,
@@ -216,18 +213,28 @@ fn by_weight(several: &[usize], weight: impl Fn(usize) -> f64, rng: &mut impl Rn
     several[several.len() - 1]
 }
 
-/// Soft failures never take more than half of a pool: the ejected beyond that, those due back first, serve on.
-fn overruled_ejections(candidates: &[Candidate]) -> Vec<usize> {
-    let mut ejected: Vec<_> = candidates
-        .iter()
-        .enumerate()
+/// Whether it may be called at all.
+fn is_in_play(candidate: &Candidate) -> bool {
+    !candidate.is_self && !candidate.is_forbidden && candidate.weight > 0.0
+}
+
+/// Soft failures never take more than half of a pool, which is everybody who could serve without them: the ejected beyond
+/// that, those due back first, serve on.
+fn overruled_ejections(candidates: &[Candidate], panic: bool) -> Vec<usize> {
+    let could_serve = |candidate: &Candidate| {
+        let is_out = matches!(candidate.admission, Admission::Rejected { soft: false, .. });
+        is_in_play(candidate) && !is_out && rank(candidate.status, panic).is_some()
+    };
+    let pool = candidates.iter().enumerate().filter(|(_, candidate)| could_serve(candidate));
+    let mut ejected: Vec<_> = pool
+        .clone()
         .filter_map(|(i, candidate)| match candidate.admission {
-            Admission::Rejected { soft: true, until } => Some((until, i)),
-            _ => None,
+            Admission::Rejected { until, .. } => Some((until, i)),
+            Admission::Admitted => None,
         })
         .collect();
     ejected.sort_unstable();
-    ejected.truncate(ejected.len().saturating_sub(candidates.len() / 2));
+    ejected.truncate(ejected.len().saturating_sub(pool.count() / 2));
     ejected.into_iter().map(|(_, i)| i).collect()
 }
 
@@ -350,6 +357,14 @@ mod tests {
         assert_eq!(open(&[ejected(true); 4]), 2);
         assert_eq!(open(&[ejected(true)]), 0);
         assert_eq!(open(&[ejected(false); 4]), 4);
+    }
+
+    #[test]
+    fn who_cannot_serve_anyway_does_not_count_as_a_part_of_the_pool() {
+        let ourselves = Candidate { is_self: true, ..candidate(Status::Healthy) };
+        assert_eq!(judge(&[ourselves, ejected(true)]), [OwnAgent, Eligible]);
+        assert_eq!(judge(&[ejected(false), ejected(true)]), [BreakerOpen, Eligible]);
+        assert_eq!(judge(&[candidate(Status::Offline), ejected(true)]), [NotServing, Eligible]);
     }
 
     fn picked(
