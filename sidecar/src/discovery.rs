@@ -211,7 +211,8 @@ impl Source for ProviderSource {
         let is_cold = !finding.page.info.warm;
         let mut origin = Origin {
             rows: finding.page.capabilities.into_iter().map(without_ballast).collect(),
-            tag: finding.tag,
+            // A cold answer is never the same as a warm one, whatever the tags of their rows say.
+            tag: finding.tag.filter(|_| !is_cold),
             resource_version: finding.page.info.resource_version,
             is_cold,
         };
