@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use mesh_client::dice::Dice;
 use mesh_mcp::call::Form;
 use tokio::time::Instant;
@@ -26,6 +26,8 @@ pub struct Endpoint {
     pub agent_id: String,
     /// The same as the value of a header, if it can be one.
     pub agent_header: Option<HeaderValue>,
+    /// What the headers of nearly all answers from here are; written with the first of them.
+    pub usual_headers: OnceLock<HeaderMap>,
     /// Its URL.
     pub url: String,
     /// Connections to it.
@@ -191,6 +193,7 @@ impl Endpoints {
         let endpoint = Arc::new(Endpoint {
             agent_id: agent_id.to_owned(),
             agent_header: HeaderValue::from_str(agent_id).ok(),
+            usual_headers: OnceLock::new(),
             url: url.to_owned(),
             pool: Pool::new(Address::parse(url)?, self.dialer.clone()),
             manner: ArcSwapOption::empty(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mesh_daemon::alarm::Alarms;
+use mesh_mcp::call::ToolName;
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
@@ -28,7 +29,7 @@ pub trait Errand: Send + Sync {
     fn attempt(
         &self,
         endpoint: &Arc<Endpoint>,
-        tool: &str,
+        tool: &ToolName,
         stamp: Stamp<'_>,
     ) -> impl Future<Output = Result<Self::Answer, Fallen<Self::Answer>>> + Send;
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri};
+use mesh_mcp::call::ToolName;
 use mesh_mcp::headers;
 
 use crate::connection::{Payload, Request};
@@ -107,7 +108,7 @@ impl Errand for PlainRequest {
     async fn attempt(
         &self,
         endpoint: &Arc<Endpoint>,
-        _tool: &str,
+        _tool: &ToolName,
         stamp: Stamp<'_>,
     ) -> Result<Response<Content>, Fallen<Response<Content>>> {
         let sending = pin!(endpoint.pool.send(self.request(endpoint, stamp)));

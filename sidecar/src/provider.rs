@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mesh_api::health::Status;
 use mesh_api::page::CapabilityRow;
+use mesh_mcp::call::ToolName;
 use semver::Version;
 use tokio::time::Instant;
 
@@ -41,7 +42,7 @@ pub struct Provider {
     /// How this capability fares there.
     pub lane: Arc<Lane>,
     /// Name of the tool.
-    pub tool: String,
+    pub tool: ToolName,
     /// Version of the capability.
     pub version: Version,
     /// What the registry says about the agent.
@@ -158,7 +159,7 @@ impl Provider {
             lane: endpoint.lane(&row.capability.name),
             is_safe_to_repeat: row.capability.annotations.is_safe_to_repeat(),
             is_forbidden: endpoint.pool.refusal().is_some(),
-            tool: row.capability.name.clone(),
+            tool: ToolName::new(row.capability.name.clone()),
             version: row.capability.version.clone(),
             status: row.agent_status,
             weight: row.agent_weight,

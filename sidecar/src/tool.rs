@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mesh_mcp::answer::AnswerReader;
-use mesh_mcp::call::{self, HANDSHAKE_ID};
+use mesh_mcp::call::{self, HANDSHAKE_ID, ToolName};
 use mesh_mcp::error::{AnswerError, RpcError};
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::Peer;
@@ -79,7 +79,7 @@ impl ToolCall {
     async fn carry(
         &self,
         endpoint: &Arc<Endpoint>,
-        tool: &str,
+        tool: &ToolName,
         stamp: Stamp<'_>,
     ) -> Result<Answer, AttemptError> {
         let (manner, heard) = self.ask(endpoint, tool, stamp).await?;
@@ -95,7 +95,7 @@ impl ToolCall {
     async fn ask(
         &self,
         endpoint: &Arc<Endpoint>,
-        tool: &str,
+        tool: &ToolName,
         stamp: Stamp<'_>,
     ) -> Result<(Arc<Manner>, Heard), AttemptError> {
         let manner = match endpoint.manner.load_full() {
@@ -103,14 +103,12 @@ impl ToolCall {
             None => stamp.in_time(Box::pin(speak(endpoint))).await.map_err(unsent)?,
         };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let call = call::ToolCall {
-            id,
-            name: tool,
-            arguments: &self.arguments,
-            wants_progress: self.listening.is_some(),
-        };
+        let call =
+            call::ToolCall { id, tool, arguments: &self.arguments, wants_progress: self.listening.is_some() };
         let mut head = manner.head.clone();
-        manner.form.header(tool).iter().for_each(|(name, value)| head.add(name, value));
+        if let Some((name, value)) = manner.form.header(tool) {
+            head.add(&name, value);
+        }
         stamp.write(&mut head);
         let request = Request::new(head, Payload::Whole(manner.form.fill(call)));
         let (at, how) = (Arc::clone(endpoint), Arc::clone(&manner));
@@ -183,7 +181,7 @@ impl Errand for ToolCall {
     async fn attempt(
         &self,
         endpoint: &Arc<Endpoint>,
-        tool: &str,
+        tool: &ToolName,
         stamp: Stamp<'_>,
     ) -> Result<Answer, Fallen<Answer>> {
         self.carry(endpoint, tool, stamp).await.map_err(Fallen::from)

@@ -94,6 +94,10 @@ impl TargetEscaper {
             return;
         }
         if self.line.is_empty() && part.ends_with(b"\n") {
+            // Nearly all headers: they begin with a letter, and with another one than those that matter.
+            if self.state == State::Headers && part[0].is_ascii_alphabetic() && !may_matter(part) {
+                return;
+            }
             return self.end_line(part[..part.len().min(MAX_LINE)].trim_ascii_end());
         }
         let room = MAX_LINE.saturating_sub(self.line.len());
@@ -128,10 +132,14 @@ impl TargetEscaper {
     }
 }
 
+/// Whether a header may say something about the body, by its first letter.
+fn may_matter(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U'))
+}
+
 /// What is known about the body after one more header line.
 fn body_after(body: Body, line: &[u8]) -> Body {
-    // What says something about the body begins with one of these, and nearly no header does.
-    if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U')) {
+    if !may_matter(line) {
         return body;
     }
     let Some(colon) = memchr::memchr(b':', line) else { return Body::Unknown };

@@ -31,6 +31,14 @@ pub struct ClientInfo {
     pub version: &'static str,
 }
 
+/// The name of a tool.
+#[derive(Debug, Clone)]
+pub struct ToolName {
+    name: String,
+    /// The same as the value of a header.
+    header: HeaderValue,
+}
+
 /// A call of a tool.
 #[derive(Debug, Clone, Copy)]
 pub struct ToolCall<'a> {
@@ -38,7 +46,7 @@ pub struct ToolCall<'a> {
     /// flight at one server may have the same; [`HANDSHAKE_ID`] is taken.
     pub id: u64,
     /// The tool.
-    pub name: &'a str,
+    pub tool: &'a ToolName,
     /// Its arguments, which pass through as they are.
     pub arguments: &'a RawJson,
     /// Whether the server should tell how far it is: a server that is not asked keeps silent until the end.
@@ -135,6 +143,15 @@ pub fn cancelled(peer: &Peer, id: u64) -> Post {
     post(peer, None, "notifications/cancelled", Some(params))
 }
 
+// === impl ToolName ===
+
+impl ToolName {
+    /// The tool of this name.
+    pub fn new(name: String) -> Self {
+        Self { header: headers::value(&name), name }
+    }
+}
+
 // === impl Form ===
 
 impl Form {
@@ -149,19 +166,19 @@ impl Form {
     }
 
     /// The header that names the tool, where a server wants one.
-    pub fn header(&self, tool: &str) -> Option<(HeaderName, HeaderValue)> {
-        (self.peer == Peer::Current).then(|| (headers::NAME, headers::value(tool)))
+    pub fn header<'t>(&self, tool: &'t ToolName) -> Option<(HeaderName, &'t HeaderValue)> {
+        (self.peer == Peer::Current).then_some((headers::NAME, &tool.header))
     }
 
     /// The body of one call.
     pub fn fill(&self, call: ToolCall<'_>) -> Bytes {
-        let ToolCall { id, name, arguments, wants_progress } = call;
+        let ToolCall { id, tool: ToolName { name, .. }, arguments, wants_progress } = call;
         let arguments = arguments.as_bytes();
         let mut body = Vec::with_capacity(FRAME + 2 * name.len() + arguments.len() + self.meta.len());
         body.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
         write(&mut body, &id);
         body.extend_from_slice(br#","method":"tools/call","params":{"name":"#);
-        write(&mut body, name);
+        write(&mut body, name.as_str());
         body.extend_from_slice(br#","arguments":"#);
         body.extend_from_slice(arguments);
         if !self.meta.is_empty() || wants_progress {
@@ -232,10 +249,11 @@ mod tests {
 
     fn tool_call(peer: &Peer) -> (HeaderMap, String) {
         let arguments = RawJson::read(&Bytes::from_static(br#"{"b": 1e2,  "a": []}"#)).unwrap();
-        let call = ToolCall { id: 7, name: "process_data", arguments: &arguments, wants_progress: false };
+        let tool = ToolName::new("process_data".to_owned());
+        let call = ToolCall { id: 7, tool: &tool, arguments: &arguments, wants_progress: false };
         let form = Form::of(peer.clone(), US);
         let mut headers = form.headers.clone();
-        headers.extend(form.header(call.name));
+        headers.extend(form.header(&tool).map(|(name, value)| (name, value.clone())));
         (headers, String::from_utf8(form.fill(call).to_vec()).unwrap())
     }
 
@@ -270,7 +288,8 @@ mod tests {
     fn progress_is_asked_for_by_the_id_of_the_call_in_every_era() {
         let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
         for peer in [Peer::Current, Peer::Bare] {
-            let call = ToolCall { id: 7, name: "work", arguments: &arguments, wants_progress: true };
+            let tool = ToolName::new("work".to_owned());
+            let call = ToolCall { id: 7, tool: &tool, arguments: &arguments, wants_progress: true };
             let body: Value = serde_json::from_slice(&Form::of(peer.clone(), US).fill(call)).unwrap();
             assert_eq!((&body["id"], &body["params"]["_meta"]["progressToken"]), (&json!(7), &json!(7)));
             assert_eq!(body["params"]["_meta"].as_object().unwrap().len() > 1, peer == Peer::Current);
@@ -281,7 +300,8 @@ mod tests {
     fn names_of_any_kind_are_written_as_json() {
         let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
         for name in ["", "a \"quoted\" name", "größe\n"] {
-            let call = ToolCall { id: u64::MAX, name, arguments: &arguments, wants_progress: true };
+            let tool = ToolName::new(name.to_owned());
+            let call = ToolCall { id: u64::MAX, tool: &tool, arguments: &arguments, wants_progress: true };
             let body: Value = serde_json::from_slice(&Form::of(Peer::Bare, US).fill(call)).unwrap();
             assert_eq!((&body["params"]["name"], &body["id"]), (&json!(name), &json!(u64::MAX)));
         }
