@@ -292,3 +292,101 @@ impl Sending {
             if self.before.is_empty() { line } else { [&self.before[..], &line[..]].concat().into() };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Uri};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    fn pair() -> (Connection, DuplexStream) {
+        let (ours, theirs) = duplex(64 * 1024);
+        (Connection::over(Box::new(ours), Arc::default()), theirs)
+    }
+
+    fn request(body: &'static str) -> Request {
+        let mut head = RequestHead::new(Method::POST, &Uri::from_static("/mcp"));
+        head.add(&http::header::HOST, &HeaderValue::from_static("h"));
+        Request::new(head, Payload::Whole(Bytes::from_static(body.as_bytes())))
+    }
+
+    async fn body(connection: &mut Connection) -> Result<Vec<u8>, WireError> {
+        let mut whole = Vec::new();
+        while let Some(piece) = poll_fn(|context| connection.poll_piece(context)).await {
+            whole.extend_from_slice(&piece?);
+        }
+        Ok(whole)
+    }
+
+    /// Takes one request and gives it `answer`.
+    async fn serve(peer: &mut DuplexStream, answer: &str) -> String {
+        let mut request = vec![0; 1_024];
+        let length = peer.read(&mut request).await.unwrap();
+        peer.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(request[..length].to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_and_what_comes_on_the_way_is_no_answer() {
+        let (mut connection, mut peer) = pair();
+        for _ in 0..2 {
+            let answer = "HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            let (response, request) =
+                tokio::join!(connection.exchange(request("{}")), serve(&mut peer, answer));
+            assert_eq!(request, "POST /mcp HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}");
+            assert_eq!(response.unwrap().status(), StatusCode::OK);
+            assert!(!connection.is_reusable());
+            assert_eq!(body(&mut connection).await.unwrap(), b"ok");
+            assert!(connection.is_reusable());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_that_was_closed_or_said_something_gives_the_request_back() {
+        for last_words in ["", "HTTP/1.1 408 Late\r\ncontent-length: 0\r\n\r\n"] {
+            let (mut connection, mut peer) = pair();
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            let (response, _) = tokio::join!(connection.exchange(request("{}")), serve(&mut peer, answer));
+            assert!(response.is_ok() && connection.is_reusable());
+            peer.write_all(last_words.as_bytes()).await.unwrap();
+            drop(peer);
+            let (fault, unsent) = connection.exchange(request("{}")).await.unwrap_err();
+            assert!(matches!(fault, WireError::Closed) && unsent.is_some(), "{last_words:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_left_does_not_come_back() {
+        for answer in ["", "HTTP/1.1 200 O", "<html>\r\n\r\n"] {
+            let (mut connection, mut peer) = pair();
+            let serving = async {
+                serve(&mut peer, answer).await;
+                drop(peer);
+            };
+            let (response, ()) = tokio::join!(connection.exchange(request("{}")), serving);
+            assert!(response.unwrap_err().1.is_none(), "{answer:?}");
+        }
+        let (mut connection, peer) = pair();
+        drop(peer);
+        let (fault, unsent) = connection.exchange(request("{}")).await.unwrap_err();
+        assert!(matches!(fault, WireError::Io(_)) && unsent.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_an_error_and_one_without_a_length_ends_with_the_connection() {
+        let cases = [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok", None),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n", None),
+            ("HTTP/1.1 200 OK\r\n\r\nok", Some(&b"ok"[..])),
+        ];
+        for (answer, expected) in cases {
+            let (mut connection, mut peer) = pair();
+            let (response, _) = tokio::join!(connection.exchange(request("{}")), serve(&mut peer, answer));
+            assert!(response.is_ok());
+            drop(peer);
+            assert_eq!(body(&mut connection).await.ok().as_deref(), expected, "{answer}");
+            assert!(!connection.is_reusable());
+        }
+    }
+}
