@@ -174,10 +174,10 @@ pub fn pick(
     scales: &impl Scales,
     rng: &mut impl Rng,
 ) -> Option<Choice> {
-    let eligible: Vec<_> = (0..verdicts.len()).filter(|&i| verdicts[i] == Verdict::Eligible).collect();
-    if eligible.len() <= 1 {
-        return eligible.first().map(|&index| Choice { index, is_trial: on_trial(index) });
-    }
+    let mut eligible = (0..verdicts.len()).filter(|&i| verdicts[i] == Verdict::Eligible);
+    let (first, second) = (eligible.next()?, eligible.next());
+    let Some(second) = second else { return Some(Choice { index: first, is_trial: on_trial(first) }) };
+    let eligible: Vec<_> = [first, second].into_iter().chain(eligible).collect();
     let drawn = eligible[rng.random_range(0..eligible.len())];
     if on_trial(drawn) {
         return Some(Choice { index: drawn, is_trial: true });

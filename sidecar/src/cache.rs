@@ -55,7 +55,7 @@ impl<S: Source> Cache<S> {
     pub fn slot(&self, key: &S::Key) -> Arc<Slot<S>> {
         let mut slots = self.lock();
         if let Some(slot) = slots.get(key) {
-            self.note_use(slot);
+            self.note_use(slot, Instant::now());
             return Arc::clone(slot);
         }
         if slots.len() >= MAX_KEYS {
@@ -64,7 +64,7 @@ impl<S: Source> Cache<S> {
             oldest.and_then(|oldest| slots.remove(&oldest)).iter().for_each(|slot| slot.forget());
         }
         let slot = Arc::new(Slot::new(key.clone()));
-        self.note_use(&slot);
+        self.note_use(&slot, Instant::now());
         slots.insert(key.clone(), Arc::clone(&slot));
         slot
     }
@@ -74,8 +74,8 @@ impl<S: Source> Cache<S> {
     /// # Errors
     /// When the registry cannot be asked, or refuses the question, and nothing is remembered.
     pub async fn get(self: &Arc<Self>, slot: &Arc<Slot<S>>) -> Result<Found<S::Value>, Arc<ClientError>> {
-        self.touch(slot);
         let now = Instant::now();
+        self.touch(slot, now);
         let held = slot.held.load_full().filter(|held| held.age(now) <= self.ages.stale);
         let Some(held) = held else { return self.first(slot).await };
         let age = held.age(now);
@@ -97,7 +97,7 @@ impl<S: Source> Cache<S> {
 
     /// Asks behind the scenes if there is no answer yet, and counts as a use.
     pub fn prefetch(self: &Arc<Self>, slot: &Arc<Slot<S>>) {
-        self.touch(slot);
+        self.touch(slot, Instant::now());
         if slot.held.load().is_none() {
             self.ask_behind(slot);
         }
@@ -216,16 +216,16 @@ impl<S: Source> Cache<S> {
         }
     }
 
-    fn touch(&self, slot: &Arc<Slot<S>>) {
+    fn touch(&self, slot: &Arc<Slot<S>>, now: Instant) {
         // Whoever kept the place of a question that was forgotten brings it back.
         if slot.is_forgotten.load(Ordering::Relaxed) && slot.is_forgotten.swap(false, Ordering::Relaxed) {
             self.lock().insert(slot.key.clone(), Arc::clone(slot));
         }
-        self.note_use(slot);
+        self.note_use(slot, now);
     }
 
-    fn note_use(&self, slot: &Slot<S>) {
-        slot.used.store(self.age_of(Instant::now()), Ordering::Relaxed);
+    fn note_use(&self, slot: &Slot<S>, now: Instant) {
+        slot.used.store(self.age_of(now), Ordering::Relaxed);
     }
 
     fn age_of(&self, now: Instant) -> u64 {

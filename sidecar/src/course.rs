@@ -90,7 +90,7 @@ pub struct Attempted<'p, A> {
     pub outcome: Result<A, Fallen<A>>,
     /// The place that it takes there.
     pub occupied: Occupied,
-    took: Duration,
+    failed_after: Option<Duration>,
 }
 
 /// An attempt, and another one that had failed before when there were two.
@@ -152,11 +152,11 @@ impl<'c, E: Errand> Course<'c, E> {
     async fn attempt_at<'p>(&self, picked: Picked<'p>) -> Attempted<'p, E::Answer> {
         let provider = picked.provider;
         let began = Instant::now();
-        let median = self.found.value.median_latency();
+        let median = self.found.value.median_latency(began);
         let is_short = picked.is_trial && self.has_alternative();
         let trial_ends = is_short.then(|| began + TRIAL.0.max(median * TRIAL.1));
         let deadline = trial_ends.map_or(self.deadline, |ends| ends.min(self.deadline));
-        let in_flight = InFlight::begin(&provider.endpoint, &provider.lane);
+        let in_flight = InFlight::begin(&provider.endpoint, &provider.lane, began);
         let attempt = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
         let stamp = Stamp { passport: &self.call.passport, attempt, deadline, alarms: &self.ways.alarms };
         let outcome = self.errand.attempt(&provider.endpoint, &provider.tool, stamp).await;
@@ -164,14 +164,14 @@ impl<'c, E: Errand> Course<'c, E> {
             Ok(_) => in_flight.succeed(median),
             Err(fallen) => in_flight.fail(&fallen.fault),
         };
-        let took = began.elapsed();
         let shared = &self.call.target.shared;
         if outcome.is_ok() && shared.terms.hedge.is_some() {
-            shared.hedging().observe(took);
+            shared.hedging().observe(began.elapsed());
         }
         let label = outcome.as_ref().map_or_else(|fallen| fallen.fault.label(), |_| ANSWERED);
         self.ways.metrics.attempt_ended(label);
-        Attempted { provider, outcome, occupied, took }
+        let failed_after = outcome.is_err().then(|| began.elapsed());
+        Attempted { provider, outcome, occupied, failed_after }
     }
 
     /// When the call gets a second attempt beside the first, if it may.
@@ -234,7 +234,7 @@ impl<'c, E: Errand> Course<'c, E> {
                 agent_id: endpoint.agent_id.clone(),
                 endpoint: endpoint.url.clone(),
                 cause: chain(&fallen.fault),
-                ms: u64::try_from(attempted.took.as_millis()).unwrap_or(u64::MAX),
+                ms: u64::try_from(attempted.failed_after.unwrap_or_default().as_millis()).unwrap_or(u64::MAX),
             });
             self.tried.push(endpoint.agent_id.clone());
         }

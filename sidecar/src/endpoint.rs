@@ -138,9 +138,9 @@ impl Endpoint {
         forbidden.or_else(|| self.last_fault.load().as_deref().cloned())
     }
 
-    fn record(&self, evidence: Evidence) {
+    fn record(&self, evidence: Evidence, now: Instant) {
         let mut breaker = self.breaker();
-        if breaker.record(evidence, Instant::now(), &mut Dice) {
+        if breaker.record(evidence, now, &mut Dice) {
             let state = breaker.state();
             self.metrics.breaker_changed(state);
             tracing::warn!(agent.id = self.agent_id, endpoint = self.url, breaker = ?state, "a circuit breaker changed");
@@ -218,19 +218,20 @@ impl Endpoints {
 // === impl InFlight ===
 
 impl InFlight {
-    /// Notes that a call of `lane` goes to `endpoint`.
-    pub fn begin(endpoint: &Arc<Endpoint>, lane: &Arc<Lane>) -> Self {
+    /// Notes that a call of `lane` goes to `endpoint` now.
+    pub fn begin(endpoint: &Arc<Endpoint>, lane: &Arc<Lane>, now: Instant) -> Self {
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
         endpoint.breaker().begin();
-        let ticket = lock(&lane.load).begin(Instant::now());
+        let ticket = lock(&lane.load).begin(now);
         Self { occupied: Occupied(Arc::clone(endpoint)), lane: Arc::clone(lane), ticket, is_decided: false }
     }
 
     /// The call was answered; the answer may still be on its way.
     pub fn succeed(mut self, median: Duration) -> Occupied {
         self.is_decided = true;
-        lock(&self.lane.load).succeed(self.ticket, median, Instant::now());
-        self.occupied.0.record(Evidence::Success);
+        let now = Instant::now();
+        lock(&self.lane.load).succeed(self.ticket, median, now);
+        self.occupied.0.record(Evidence::Success, now);
         self.occupied.again()
     }
 
@@ -245,7 +246,7 @@ impl InFlight {
             lock(&self.lane.load).abandon(self.ticket);
         }
         match fault.evidence() {
-            Some(evidence) => endpoint.record(evidence),
+            Some(evidence) => endpoint.record(evidence, Instant::now()),
             None => endpoint.breaker().abandon(),
         }
         self.occupied.again()

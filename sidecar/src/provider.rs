@@ -132,11 +132,11 @@ impl Providers {
         self.turns.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The median of the latencies that were measured in this pool.
-    pub fn median_latency(&self) -> Duration {
+    /// The median of the latencies that were measured in this pool until `now`.
+    pub fn median_latency(&self, now: Instant) -> Duration {
         let mut kept = self.median.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, median)) = *kept
-            && at.elapsed() < MEDIAN_KEPT
+            && now.saturating_duration_since(at) < MEDIAN_KEPT
         {
             return median;
         }
@@ -145,7 +145,7 @@ impl Providers {
             self.list.iter().filter_map(|provider| provider.lane.latency(before)).collect();
         measured.sort_unstable();
         let median = measured.get(measured.len() / 2).copied().unwrap_or(PRIOR);
-        *kept = Some((Instant::now(), median));
+        *kept = Some((now, median));
         median
     }
 }

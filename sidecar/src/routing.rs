@@ -167,7 +167,7 @@ impl Routing {
 
 impl<'p> Measured<'p> {
     fn of(providers: &'p Providers) -> Self {
-        Self { providers, median: providers.median_latency() }
+        Self { providers, median: providers.median_latency(Instant::now()) }
     }
 }
 

@@ -55,7 +55,7 @@ pub struct Targets {
 #[derive(Default)]
 struct Known {
     /// By the path and the query string as they came.
-    targets: HashMap<String, Arc<Target>>,
+    targets: BTreeMap<String, Arc<Target>>,
     shared: HashMap<String, Arc<Shared>>,
 }
 

@@ -56,9 +56,9 @@ pub enum Answer {
 
 /// Tells an older server that nobody waits any more, unless the call came to an end. A current one sees the end of the
 /// connection.
-struct Cancel {
-    endpoint: Arc<Endpoint>,
-    manner: Arc<Manner>,
+struct Cancel<'c> {
+    endpoint: &'c Arc<Endpoint>,
+    manner: &'c Manner,
     id: u64,
     is_due: bool,
 }
@@ -105,16 +105,17 @@ impl ToolCall {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let call =
             call::ToolCall { id, tool, arguments: &self.arguments, wants_progress: self.listening.is_some() };
-        let mut head = manner.head.clone();
+        let body = manner.form.fill(call);
+        let mut head = manner.head.copy(body.len());
         if let Some((name, value)) = manner.form.header(tool) {
             head.add(&name, value);
         }
         stamp.write(&mut head);
-        let request = Request::new(head, Payload::Whole(manner.form.fill(call)));
-        let (at, how) = (Arc::clone(endpoint), Arc::clone(&manner));
-        let mut cancel = Cancel { endpoint: at, manner: how, id, is_due: true };
+        let request = Request::new(head, Payload::Whole(body));
+        let mut cancel = Cancel { endpoint, manner: &manner, id, is_due: true };
         let outcome = self.hear(endpoint, request, stamp).await;
         cancel.is_due = matches!(outcome, Err(AttemptError::TimedOut | AttemptError::Stalled(_)));
+        drop(cancel);
         outcome.map(|heard| (manner, heard))
     }
 
@@ -204,10 +205,10 @@ impl Listening {
 
 // === impl Cancel ===
 
-impl Drop for Cancel {
+impl Drop for Cancel<'_> {
     fn drop(&mut self) {
         let (true, Peer::Handshaken { .. }) = (self.is_due, &self.manner.form.peer) else { return };
-        let endpoint = Arc::clone(&self.endpoint);
+        let endpoint = Arc::clone(self.endpoint);
         let request = addressed(&endpoint, call::cancelled(&self.manner.form.peer, self.id));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let telling = async move { exchange(&endpoint, request).await.map(drop) };

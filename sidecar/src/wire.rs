@@ -10,6 +10,8 @@ use crate::replay::BodyFault;
 
 /// Longest head of an answer, in bytes.
 pub const MAX_HEAD: usize = 64 * 1024;
+/// Bytes that are usually added to a head that was begun before.
+const ADDED: usize = 384;
 
 /// What goes wrong on a connection.
 #[derive(Debug, thiserror::Error)]
@@ -78,15 +80,6 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
 
 // === impl RequestHead ===
 
-impl Clone for RequestHead {
-    /// With room for what is usually added.
-    fn clone(&self) -> Self {
-        let mut text = BytesMut::with_capacity(self.text.len() + 384);
-        text.put_slice(&self.text);
-        Self { method: self.method.clone(), text }
-    }
-}
-
 impl RequestHead {
     /// A request of `target`'s path and query.
     pub fn new(method: Method, target: &Uri) -> Self {
@@ -96,6 +89,13 @@ impl RequestHead {
         text.put_slice(target.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
         text.put_slice(b" HTTP/1.1\r\n");
         Self { method, text }
+    }
+
+    /// The same once more, with room for the headers that are usually added and `more` bytes.
+    pub fn copy(&self, more: usize) -> Self {
+        let mut text = BytesMut::with_capacity(self.text.len() + ADDED + more);
+        text.put_slice(&self.text);
+        Self { method: self.method.clone(), text }
     }
 
     /// Adds a header, unless it would say where the body ends.
@@ -112,7 +112,7 @@ impl RequestHead {
     }
 
     /// Its method, and all of it, with a body of this extent.
-    pub fn end(mut self, extent: Extent) -> (Method, Bytes) {
+    pub fn end(mut self, extent: Extent) -> (Method, BytesMut) {
         match extent {
             Extent::Nothing if !matches!(self.method, Method::POST | Method::PUT | Method::PATCH) => {}
             Extent::Nothing => self.put(&CONTENT_LENGTH, b"0"),
@@ -120,7 +120,7 @@ impl RequestHead {
             Extent::Chunks => self.put(&TRANSFER_ENCODING, b"chunked"),
         }
         self.text.put_slice(b"\r\n");
-        (self.method, self.text.freeze())
+        (self.method, self.text)
     }
 
     fn put(&mut self, name: &HeaderName, value: &[u8]) {

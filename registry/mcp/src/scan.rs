@@ -147,8 +147,8 @@ fn string(text: &[u8], mut at: usize) -> Option<usize> {
 
 /// The first byte from `at` on that means something in a string: a quote, a backslash or a control character.
 fn plain(text: &[u8], mut at: usize) -> usize {
-    while let Some(eight) = text.get(at..at + 8).and_then(|eight| <[u8; 8]>::try_from(eight).ok()) {
-        let found = stops(u64::from_le_bytes(eight));
+    for eight in text.get(at..).unwrap_or_default().as_chunks().0 {
+        let found = stops(u64::from_le_bytes(*eight));
         if found != 0 {
             return at + found.trailing_zeros() as usize / 8;
         }

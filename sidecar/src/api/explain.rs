@@ -9,6 +9,7 @@ use axum::response::IntoResponse as _;
 use http::Response;
 use mesh_api::health::Status;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::api::body::ReplyBody;
 use crate::api::reply;
@@ -105,7 +106,7 @@ pub async fn explain(
 async fn explanation(state: &State, capability: String, raw: &str) -> Result<Explanation, CallError> {
     let target = state.targets.get(&capability, raw)?;
     let found = state.routing.resolve(&target).await?;
-    let median = found.value.median_latency();
+    let median = found.value.median_latency(Instant::now());
     let judged = state.routing.judge(&target, &found.value, Wish::default());
     let split = &target.shared.terms.split;
     let branches =
