@@ -11,6 +11,7 @@ mod registry_mcp;
 mod registry_watch;
 mod seed_document;
 
+mod access_log;
 mod addresses;
 mod breaker;
 mod choices;
