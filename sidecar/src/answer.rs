@@ -65,18 +65,19 @@ impl Head {
     /// # Errors
     /// When it is no HTTP.
     pub fn take(buffer: &mut BytesMut, method: &Method) -> Result<Option<Self>, WireError> {
-        let Some(end) = end_of_head(buffer) else {
-            return if buffer.len() > MAX_HEAD { Err(WireError::LongHead) } else { Ok(None) };
-        };
-        let text = buffer.split_to(end).freeze();
+        let text = buffer.split().freeze();
         let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
         let mut parsed = httparse::Response::new(&mut []);
         let status = ParserConfig::default()
             .parse_response_with_uninit_headers(&mut parsed, &text, &mut fields)
             .map_err(WireError::Head)?;
-        let (httparse::Status::Complete(_), Some(code)) = (status, parsed.code) else {
-            return Err(WireError::Head(httparse::Error::NewLine));
+        let (httparse::Status::Complete(end), Some(code)) = (status, parsed.code) else {
+            let is_long = text.len() > MAX_HEAD;
+            *buffer = text.try_into_mut().unwrap_or_else(|text| BytesMut::from(&text[..]));
+            return if is_long { Err(WireError::LongHead) } else { Ok(None) };
         };
+        // What stands behind the head is where it would be if only the head had been taken.
+        buffer.extend_from_slice(&text[end..]);
         let mut response = Response::new(());
         *response.status_mut() =
             StatusCode::from_u16(code).map_err(|_| WireError::Head(httparse::Error::Status))?;
@@ -86,15 +87,6 @@ impl Head {
         let keeps_alive = keeps_alive(&response) && is_clear && body != Decoder::UntilClosed;
         Ok(Some(Self { response, body, keeps_alive }))
     }
-}
-
-/// Where the first empty line ends.
-fn end_of_head(buffer: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'\n', buffer).find_map(|at| match buffer.get(at + 1..)? {
-        [b'\n', ..] => Some(at + 2),
-        [b'\r', b'\n', ..] => Some(at + 3),
-        _ => None,
-    })
 }
 
 fn read_headers(text: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, WireError> {

@@ -4,15 +4,15 @@
 //! whatever it does. A call that goes away takes its connection with it, which is how a peer learns of that.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
-use tokio_util::io::{poll_read_buf, poll_write_buf};
+use tokio_util::io::poll_read_buf;
 
 use crate::answer::{Decoder, Head, Piece};
 use crate::dial::Stream;
@@ -21,8 +21,6 @@ use crate::wire::{Extent, RequestHead, WireError, chunk_line};
 
 /// Room for what comes next, in bytes; more is made when less than an eighth of it is left.
 const ROOM: usize = 8 * 1024;
-/// Longest body that is sent in one piece with the head: copying it costs less than sending two pieces.
-const TOGETHER: usize = 4 * 1024;
 
 /// An open connection. Dropping it closes it.
 pub struct Connection {
@@ -43,10 +41,9 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct Request {
     method: Method,
-    /// What stands before the body, and a short body as well.
+    /// What stands before the body.
     head: Bytes,
     extent: Extent,
-    /// The body, unless it was short.
     body: Payload,
 }
 
@@ -210,20 +207,15 @@ fn is_interim(status: StatusCode) -> bool {
 
 impl Request {
     /// A request that begins with `head`.
-    pub fn new(head: RequestHead, mut body: Payload) -> Self {
+    pub fn new(head: RequestHead, body: Payload) -> Self {
         let extent = match &body {
             Payload::Whole(bytes) if bytes.is_empty() => Extent::Nothing,
             Payload::Whole(bytes) => Extent::Length(bytes.len() as u64),
             Payload::Streamed(body) if body.is_end_stream() => Extent::Nothing,
             Payload::Streamed(body) => body.size_hint().exact().map_or(Extent::Chunks, Extent::Length),
         };
-        let (method, mut head) = head.end(extent);
-        if let Payload::Whole(bytes) = &mut body
-            && bytes.len() <= TOGETHER
-        {
-            head.put_slice(&std::mem::take(bytes));
-        }
-        Self { method, head: head.freeze(), extent, body }
+        let (method, head) = head.end(extent);
+        Self { method, head, extent, body }
     }
 }
 
@@ -269,13 +261,10 @@ impl Sending {
         stream: Pin<&mut dyn Stream>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if self.piece.is_empty() && self.behind.is_empty() {
-            let written = ready!(stream.poll_write(context, &self.before))?;
-            self.before.advance(written);
-            return Poll::Ready(Ok(written));
-        }
-        let mut out = (&mut self.before).chain(&mut self.piece).chain(&mut self.behind);
-        poll_write_buf(stream, context, &mut out)
+        let out = [IoSlice::new(&self.before), IoSlice::new(&self.piece), IoSlice::new(self.behind)];
+        let written = ready!(stream.poll_write_vectored(context, &out))?;
+        (&mut self.before).chain(&mut self.piece).chain(&mut self.behind).advance(written);
+        Poll::Ready(Ok(written))
     }
 
     /// Takes the next piece of the caller's body.

@@ -105,13 +105,12 @@ impl ToolCall {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let call =
             call::ToolCall { id, tool, arguments: &self.arguments, wants_progress: self.listening.is_some() };
-        let body = manner.form.fill(call);
-        let mut head = manner.head.copy(body.len());
+        let mut head = manner.head.copy();
         if let Some((name, value)) = manner.form.header(tool) {
             head.add(&name, value);
         }
         stamp.write(&mut head);
-        let request = Request::new(head, Payload::Whole(body));
+        let request = Request::new(head, Payload::Whole(manner.form.fill(call)));
         let mut cancel = Cancel { endpoint, manner: &manner, id, is_due: true };
         let outcome = self.hear(endpoint, request, stamp).await;
         cancel.is_due = matches!(outcome, Err(AttemptError::TimedOut | AttemptError::Stalled(_)));

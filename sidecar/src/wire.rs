@@ -91,9 +91,9 @@ impl RequestHead {
         Self { method, text }
     }
 
-    /// The same once more, with room for the headers that are usually added and `more` bytes.
-    pub fn copy(&self, more: usize) -> Self {
-        let mut text = BytesMut::with_capacity(self.text.len() + ADDED + more);
+    /// The same once more, with room for the headers that are usually added.
+    pub fn copy(&self) -> Self {
+        let mut text = BytesMut::with_capacity(self.text.len() + ADDED);
         text.put_slice(&self.text);
         Self { method: self.method.clone(), text }
     }
@@ -112,7 +112,7 @@ impl RequestHead {
     }
 
     /// Its method, and all of it, with a body of this extent.
-    pub fn end(mut self, extent: Extent) -> (Method, BytesMut) {
+    pub fn end(mut self, extent: Extent) -> (Method, Bytes) {
         match extent {
             Extent::Nothing if !matches!(self.method, Method::POST | Method::PUT | Method::PATCH) => {}
             Extent::Nothing => self.put(&CONTENT_LENGTH, b"0"),
@@ -120,7 +120,7 @@ impl RequestHead {
             Extent::Chunks => self.put(&TRANSFER_ENCODING, b"chunked"),
         }
         self.text.put_slice(b"\r\n");
-        (self.method, self.text)
+        (self.method, self.text.freeze())
     }
 
     fn put(&mut self, name: &HeaderName, value: &[u8]) {
