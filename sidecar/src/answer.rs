@@ -65,6 +65,9 @@ impl Head {
     /// # Errors
     /// When it is no HTTP.
     pub fn take(buffer: &mut BytesMut, method: &Method) -> Result<Option<Self>, WireError> {
+        if buffer.is_empty() {
+            return Ok(None);
+        }
         let text = buffer.split().freeze();
         let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
         let mut parsed = httparse::Response::new(&mut []);
