@@ -18,8 +18,8 @@ use crate::recovery;
 const NOTICED: Duration = Duration::from_secs(15);
 /// Time in which budgets for repeats fill that an act before has emptied.
 const REFILLED: Duration = Duration::from_secs(20);
-/// Calls that are made one after the other while one of several providers takes none, and how many may fail: five until the
-/// breaker opens, and one each time that it tries.
+/// Calls that are made one after the other while one provider takes none, and how many may fail if there are others: five until
+/// the breaker opens, and one each time that it tries.
 const IN_A_ROW: usize = 40;
 const MAY_FAIL: usize = 9;
 /// How the calls are made that an act makes itself.
@@ -97,12 +97,15 @@ async fn some_out(mesh: &Mesh, rng: &mut SmallRng) {
     }
     mesh.promise.make(Promised::Nothing);
     let outage = Outage::any(rng);
+    // Everybody has a connection to everybody then.
+    recovery::roll_call(mesh).await;
     out.iter().for_each(|index| fault::agent_out(mesh, *index, outage));
     // Of what tells everybody at once, only calls that are under way already may suffer.
     if matches!(outage, Outage::Dark | Outage::Hang) {
         sleep(NOTICED).await;
     }
     mesh.promise.make(Promised::AllCalls);
+    recovery::roll_call(mesh).await;
     sleep(Duration::from_secs(rng.random_range(5..25))).await;
     fault::heal(mesh).await;
     sleep(Duration::from_secs(5)).await;
@@ -143,7 +146,7 @@ async fn sick(mesh: &Mesh, rng: &mut SmallRng) {
     for caller in 0..mesh.nodes.len() {
         let Some(capability) = mesh.capabilities.iter().find(|one| !one.is_safe) else { return };
         let others = mesh.others(caller, capability);
-        let Some(agent) = others.choose(rng).filter(|_| others.len() > 1) else { continue };
+        let Some(agent) = others.choose(rng) else { continue };
         // Of two that are out for such reasons the one serves on that is due back first.
         if !recovery::all_closed(mesh, caller, capability).await {
             continue;
@@ -153,12 +156,15 @@ async fn sick(mesh: &Mesh, rng: &mut SmallRng) {
         for _ in 0..IN_A_ROW {
             failed += usize::from(!caller::call(mesh, caller, capability, WISH).await);
         }
-        if failed > MAY_FAIL {
-            let name = &capability.name;
-            mesh.trace
-                .violated(format_args!("{failed} of {IN_A_ROW} calls of {name} by agent-{caller} fail"));
+        let name = &capability.name;
+        if others.len() > 1 && failed > MAY_FAIL {
+            let all = IN_A_ROW;
+            mesh.trace.violated(format_args!("{failed} of {all} calls of {name} by agent-{caller} fail"));
         }
         fault::heal(mesh).await;
+        if !caller::call(mesh, caller, capability, WISH).await {
+            mesh.trace.violated(format_args!("agent-{caller} has nobody for {name} though all are well"));
+        }
     }
 }
 

@@ -43,8 +43,8 @@ pub(crate) enum Readable {
 pub(crate) struct Connection {
     /// Who opened it, and who accepted it.
     pub(crate) ends: [IpAddr; 2],
-    /// Whether it is broken: whoever uses it is told.
-    pub(crate) is_broken: bool,
+    /// For which sides it is broken: whoever uses it there is told.
+    is_broken: [bool; 2],
     /// Whether it has to be broken once the link between its ends is open again.
     pub(crate) is_doomed: bool,
     ways: [Way; 2],
@@ -78,7 +78,7 @@ impl Connection {
     pub(crate) fn between(client: IpAddr, server: IpAddr) -> Self {
         Self {
             ends: [client, server],
-            is_broken: false,
+            is_broken: [false; 2],
             is_doomed: false,
             ways: Default::default(),
             is_dropped: [false; 2],
@@ -119,8 +119,21 @@ impl Connection {
 
     /// Breaks it: what is on its way is lost.
     pub(crate) fn break_off(&mut self) {
-        self.is_broken = true;
+        self.is_broken = [true; 2];
         self.wake();
+    }
+
+    /// The process at `side` ends: its system says at the other end that nothing more will come. What is sent to it from
+    /// there is taken, and lost.
+    pub(crate) fn lose(&mut self, side: Side, now: Instant) {
+        self.send(side, now, Piece::End);
+        self.is_broken[side as usize] = true;
+        self.wake();
+    }
+
+    /// Whether it is broken for `side`.
+    pub(crate) fn is_broken(&self, side: Side) -> bool {
+        self.is_broken[side as usize]
     }
 
     /// Wakes whoever reads.

@@ -18,7 +18,8 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Side;
-use crate::network::{Network, Number};
+use crate::network::Network;
+use crate::wires::Number;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

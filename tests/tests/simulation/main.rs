@@ -35,6 +35,8 @@ mod host;
 
 mod network;
 
+mod wires;
+
 mod connection;
 mod link;
 mod trace;
