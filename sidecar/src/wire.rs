@@ -22,6 +22,9 @@ pub enum WireError {
     /// The peer closed the connection.
     #[error("the provider closed the connection")]
     Closed,
+    /// The peer said something before it was asked.
+    #[error("the provider spoke before it was asked, as no HTTP server does")]
+    Unasked,
     /// The caller's body failed.
     #[error(transparent)]
     Body(#[from] BodyFault),
