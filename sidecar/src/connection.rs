@@ -16,8 +16,8 @@ use tokio_util::io::poll_read_buf;
 
 use crate::answer::{Decoder, Head, Piece};
 use crate::dial::Stream;
-use crate::replay::Replayed;
-use crate::wire::{Extent, RequestHead, WireError, chunk_line};
+use crate::request::{Payload, Request};
+use crate::wire::{Extent, WireError, chunk_line};
 
 /// Room for what comes next, in bytes; more is made when less than an eighth of it is left.
 const ROOM: usize = 8 * 1024;
@@ -34,25 +34,6 @@ pub struct Connection {
     answer: Decoder,
     keeps_alive: bool,
     _counted: Arc<()>,
-}
-
-/// A request to an endpoint.
-#[derive(Debug)]
-pub struct Request {
-    method: Method,
-    /// What stands before the body.
-    head: Bytes,
-    extent: Extent,
-    body: Payload,
-}
-
-/// The body of a request to an endpoint.
-#[derive(Debug)]
-pub enum Payload {
-    /// What is there already.
-    Whole(Bytes),
-    /// What comes from a caller.
-    Streamed(Replayed),
 }
 
 /// A request that failed; it is here again if nothing of it left.
@@ -203,22 +184,6 @@ fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-// === impl Request ===
-
-impl Request {
-    /// A request that begins with `head`.
-    pub fn new(head: RequestHead, body: Payload) -> Self {
-        let extent = match &body {
-            Payload::Whole(bytes) if bytes.is_empty() => Extent::Nothing,
-            Payload::Whole(bytes) => Extent::Length(bytes.len() as u64),
-            Payload::Streamed(body) if body.is_end_stream() => Extent::Nothing,
-            Payload::Streamed(body) => body.size_hint().exact().map_or(Extent::Chunks, Extent::Length),
-        };
-        let (method, head) = head.end(extent);
-        Self { method, head, extent, body }
-    }
-}
-
 // === impl Sending ===
 
 impl Sending {
@@ -310,6 +275,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
+    use crate::wire::RequestHead;
 
     fn pair() -> (Connection, DuplexStream) {
         let (ours, theirs) = duplex(64 * 1024);

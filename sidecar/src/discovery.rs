@@ -1,5 +1,6 @@
 //! Who offers what: questions to the registry, and the answers in the form in which a call uses them.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,10 +216,11 @@ impl Source for ProviderSource {
             tag: finding.tag.filter(|_| !is_cold),
             resource_version: finding.page.info.resource_version,
             is_cold,
+            unheard: BTreeSet::new(),
         };
         // A registry that has just started empty has not heard everybody yet: whom it does not know need not have left.
         if let Some(held) = held.as_ref().filter(|_| is_cold) {
-            origin.add_missing(&held.origin);
+            origin.add_unheard(&held.origin);
         }
         match held {
             Some(held) => Ok(Arc::new(self.read(origin).after(&held))),

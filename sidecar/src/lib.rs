@@ -52,6 +52,7 @@ pub mod pool;
 pub mod connection;
 
 pub mod answer;
+pub mod request;
 
 pub mod dial;
 pub mod patience;

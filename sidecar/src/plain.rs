@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri};
 use mesh_mcp::call::ToolName;
 use mesh_mcp::headers;
 
-use crate::connection::{Payload, Request};
 use crate::endpoint::Endpoint;
 use crate::errand::{Errand, Fallen, Stamp};
 use crate::error::AttemptError;
 use crate::pool::Content;
 use crate::replay::{BodyFault, Replay};
+use crate::request::{Payload, Request};
 use crate::speech::busy;
 use crate::wire::RequestHead;
 use crate::{hop, passport};

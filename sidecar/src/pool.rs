@@ -15,9 +15,10 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::connection::{Connection, Request, Unanswered};
+use crate::connection::{Connection, Unanswered};
 use crate::dial::{Address, Dialer};
 use crate::error::AttemptError;
+use crate::request::Request;
 use crate::wire::WireError;
 
 /// Time without use after which a connection is not used again.

@@ -81,15 +81,23 @@ pub struct Origin {
     pub resource_version: u64,
     /// Whether the registry had just started empty, and had not heard everybody yet.
     pub is_cold: bool,
+    /// Agents that it had not heard yet, known from before.
+    pub unheard: BTreeSet<String>,
 }
 
 // === impl Origin ===
 
 impl Origin {
-    /// Adds what `held` says about agents of which this says nothing.
-    pub fn add_missing(&mut self, held: &Self) {
+    /// Adds what `held` says about agents that this registry cannot have heard yet. Whom it has heard in this life of its own
+    /// and does not name any more has left; its count of changes begins anew with every life.
+    pub fn add_unheard(&mut self, held: &Self) {
         let heard: BTreeSet<_> = self.rows.iter().map(|row| row.agent_id.clone()).collect();
-        self.rows.extend(held.rows.iter().filter(|row| !heard.contains(&row.agent_id)).cloned());
+        let is_same_life = held.is_cold && held.resource_version <= self.resource_version;
+        let has_left = |id: &String| is_same_life && !held.unheard.contains(id);
+        let kept = held.rows.iter().filter(|row| !heard.contains(&row.agent_id) && !has_left(&row.agent_id));
+        let kept: Vec<_> = kept.cloned().collect();
+        self.unheard = kept.iter().map(|row| row.agent_id.clone()).collect();
+        self.rows.extend(kept);
     }
 }
 
@@ -198,8 +206,26 @@ mod tests {
     fn whom_a_cold_registry_has_not_heard_stays_and_what_it_says_holds() {
         let of = |rows| Origin { rows, ..Origin::default() };
         let mut cold = of(vec![row("b", "pending")]);
-        cold.add_missing(&of(vec![row("a", "healthy"), row("b", "healthy")]));
+        cold.add_unheard(&of(vec![row("a", "healthy"), row("b", "healthy")]));
         let rows = cold.rows.iter().map(|row| (row.agent_id.as_str(), row.agent_status));
         assert_eq!(rows.collect::<Vec<_>>(), [("b", Status::Pending), ("a", Status::Healthy)]);
+    }
+
+    #[test]
+    fn whom_a_cold_registry_has_heard_and_does_not_name_any_more_has_left() {
+        let cold =
+            |rows, resource_version| Origin { rows, resource_version, is_cold: true, ..Origin::default() };
+        let agents = |origin: &Origin| origin.rows.iter().map(|row| row.agent_id.clone()).collect::<Vec<_>>();
+        let warm =
+            Origin { resource_version: 9, ..Origin { rows: vec![row("a", "healthy")], ..Origin::default() } };
+        let mut first = cold(vec![row("b", "healthy")], 1);
+        first.add_unheard(&warm);
+        assert_eq!(agents(&first), ["b", "a"]);
+        let mut second = cold(vec![row("c", "healthy")], 3);
+        second.add_unheard(&first);
+        assert_eq!(agents(&second), ["c", "a"], "b was heard and has left, a was not heard yet");
+        let mut after_a_restart = cold(vec![], 0);
+        after_a_restart.add_unheard(&second);
+        assert_eq!(agents(&after_a_restart), ["c", "a"]);
     }
 }

@@ -13,10 +13,10 @@ use mesh_mcp::error::AnswerError;
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::{self, Peer};
 
-use crate::connection::{Payload, Request};
 use crate::endpoint::{Endpoint, Manner};
 use crate::error::AttemptError;
 use crate::pool::Content;
+use crate::request::{Payload, Request};
 use crate::wire::RequestHead;
 
 /// Largest answer, in bytes.

@@ -14,12 +14,12 @@ use mesh_mcp::peer::Peer;
 use mesh_mcp::raw::RawJson;
 use tokio::sync::mpsc;
 
-use crate::connection::{Payload, Request};
 use crate::endpoint::{Endpoint, Manner};
 use crate::errand::{Errand, Fallen, Stamp};
 use crate::error::AttemptError;
 use crate::patience::{Limits, Patience};
 use crate::pool::Content;
+use crate::request::{Payload, Request};
 use crate::speech::{Heard, MAX_ANSWER, addressed, end_of_stream, exchange, next_piece, speak};
 
 /// Time for telling an older server that a call is cancelled.
