@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri};
+use hyper::body::Incoming;
 use mesh_mcp::call::ToolName;
 use mesh_mcp::headers;
 
@@ -63,6 +64,11 @@ impl PlainRequest {
             Some(mcp) => SAFE_MCP_METHODS.contains(&mcp),
             None => matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS),
         }
+    }
+
+    /// What the caller has not sent yet.
+    pub fn take_rest(&self) -> Option<Incoming> {
+        self.body.as_ref().and_then(Replay::take_rest)
     }
 
     /// What the caller broke, or did not send, is no fault of the peer.

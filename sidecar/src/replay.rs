@@ -105,6 +105,14 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
         source.is_whole && source.fault.is_none()
     }
 
+    /// What the caller has not sent yet, if it has not ended: nobody is given it any more.
+    pub fn take_rest(&self) -> Option<B> {
+        let mut source = lock(&self.source);
+        source.turn += 1;
+        source.let_go();
+        source.body.take()
+    }
+
     /// What was wrong with the caller's body.
     pub fn fault(&self) -> Option<BodyFault> {
         lock(&self.source).fault
