@@ -18,6 +18,8 @@ use crate::recovery;
 const NOTICED: Duration = Duration::from_secs(15);
 /// Time in which budgets for repeats fill that an act before has emptied.
 const REFILLED: Duration = Duration::from_secs(20);
+/// Calls of each after what must not harm any.
+const CALM: usize = 3;
 /// Calls that are made one after the other while one provider takes none, and how many may fail if there are others: five until
 /// the breaker opens, and one each time that it tries.
 const IN_A_ROW: usize = 40;
@@ -63,7 +65,7 @@ impl Act {
         }
         recovery::expect(mesh).await;
         mesh.promise.make(Promised::AllCalls);
-        sleep(Duration::from_secs(3)).await;
+        caller::go_on(mesh, CALM).await;
     }
 }
 
@@ -78,10 +80,7 @@ async fn registry_away(mesh: &Mesh, rng: &mut SmallRng) {
         mesh.registry.forget();
     }
     fault::heal(mesh).await;
-    for _ in 0..20 {
-        recovery::expect_known(mesh, &before).await;
-        sleep(Duration::from_millis(500)).await;
-    }
+    recovery::expect_known(mesh, &before).await;
 }
 
 async fn some_out(mesh: &Mesh, rng: &mut SmallRng) {
@@ -108,7 +107,7 @@ async fn some_out(mesh: &Mesh, rng: &mut SmallRng) {
     recovery::roll_call(mesh).await;
     sleep(Duration::from_secs(rng.random_range(5..25))).await;
     fault::heal(mesh).await;
-    sleep(Duration::from_secs(5)).await;
+    caller::go_on(mesh, CALM).await;
 }
 
 async fn all_out(mesh: &Mesh, rng: &mut SmallRng) {
@@ -175,7 +174,7 @@ async fn leave(mesh: &Mesh, rng: &mut SmallRng) {
     mesh.nodes[leaver].sidecar.leave().await;
     recovery::expect_forgotten(mesh, leaver).await;
     mesh.nodes[leaver].agent.crash();
-    sleep(Duration::from_secs(5)).await;
+    caller::go_on(mesh, CALM).await;
     fault::heal(mesh).await;
 }
 

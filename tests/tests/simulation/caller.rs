@@ -69,6 +69,11 @@ pub(crate) async fn run(mesh: Mesh, caller: usize, seed: u64, stop: Cancellation
     }
 }
 
+/// Waits while everybody makes so many calls, of which each must keep what is promised.
+pub(crate) async fn go_on(mesh: &Mesh, calls: usize) {
+    mesh.ledger.more(calls * mesh.nodes.len()).await;
+}
+
 /// One call from node number `caller`; returns whether it succeeded.
 pub(crate) async fn call(mesh: &Mesh, caller: usize, capability: &Capability, wish: Wish) -> bool {
     let sidecar = &mesh.nodes[caller].sidecar;
@@ -78,6 +83,7 @@ pub(crate) async fn call(mesh: &Mesh, caller: usize, capability: &Capability, wi
     let (began, promised) = (Instant::now(), mesh.promise.present());
     mesh.trace.note(format_args!("agent-{caller} makes call {number} of {} {wish:?}", capability.name));
     let heard = send(&host, mesh, caller, number, &capability.name, wish).await;
+    mesh.ledger.close(number);
     let took = began.elapsed();
     let is_over_time = took > wish.timeout + MARGIN;
     let outcome = match &heard {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use crate::trace::Trace;
 
 /// Executions of one call at most that is safe to repeat: three attempts, each of which may have a second one beside it.
@@ -13,6 +15,8 @@ const MOST: usize = 6;
 pub(crate) struct Ledger {
     trace: Trace,
     calls: Arc<Mutex<BTreeMap<u64, Entry>>>,
+    /// Wakes whoever waits for calls to end.
+    ended: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -20,21 +24,44 @@ struct Entry {
     capability: String,
     is_safe: bool,
     executed_by: Vec<String>,
+    has_ended: bool,
 }
 
 impl Ledger {
     /// No calls yet.
     pub(crate) fn new(trace: Trace) -> Self {
-        Self { trace, calls: Arc::default() }
+        Self { trace, calls: Arc::default(), ended: Arc::default() }
     }
 
     /// A call is about to be made; returns its number.
     pub(crate) fn open(&self, capability: &str, is_safe: bool) -> u64 {
         let mut calls = self.calls();
         let number = calls.len() as u64 + 1;
-        let entry = Entry { capability: capability.to_owned(), is_safe, executed_by: Vec::new() };
+        let capability = capability.to_owned();
+        let entry = Entry { capability, is_safe, executed_by: Vec::new(), has_ended: false };
         calls.insert(number, entry);
         number
+    }
+
+    /// A call has its answer.
+    pub(crate) fn close(&self, number: u64) {
+        self.calls().entry(number).and_modify(|entry| entry.has_ended = true);
+        self.ended.notify_waiters();
+    }
+
+    /// Waits until so many more calls have ended.
+    pub(crate) async fn more(&self, calls: usize) {
+        let enough = self.count_ended() + calls;
+        while self.count_ended() < enough {
+            self.ended.notified().await;
+        }
+    }
+
+    /// Waits until every call has ended.
+    pub(crate) async fn all(&self) {
+        while self.count_ended() < self.calls().len() {
+            self.ended.notified().await;
+        }
     }
 
     /// An agent executes a call.
@@ -71,6 +98,10 @@ impl Ledger {
     pub(crate) fn count(&self) -> (usize, usize) {
         let calls = self.calls();
         (calls.len(), calls.values().filter(|entry| entry.executed_by.len() > 1).count())
+    }
+
+    fn count_ended(&self) -> usize {
+        self.calls().values().filter(|entry| entry.has_ended).count()
     }
 
     fn calls(&self) -> MutexGuard<'_, BTreeMap<u64, Entry>> {

@@ -22,6 +22,8 @@ const CALLABLE: Duration = Duration::from_secs(15);
 /// Time until nobody calls an agent any more that was taken out: a registry that has started empty is believed so after
 /// 30 s, an answer is used for 10 s, and in the 45 s after an outage of the registry they are renewed one after the other.
 const FORGOTTEN: Duration = Duration::from_secs(90);
+/// Time for which is looked on after an outage of the registry: in it everybody registers again, and answers are renewed.
+const REMEMBERED: Duration = Duration::from_secs(10);
 /// Time between two looks.
 const STEP: Duration = Duration::from_millis(500);
 /// How these calls are made.
@@ -89,8 +91,17 @@ pub(crate) async fn all_known(mesh: &Mesh) -> Vec<Vec<String>> {
     all
 }
 
-/// Says so if anybody has forgotten whom he knew `before`, though nobody has left.
+/// Looks on while everybody registers again, and says so if anybody has forgotten whom he knew `before`, though nobody has
+/// left.
 pub(crate) async fn expect_known(mesh: &Mesh, before: &[Vec<String>]) {
+    let ends = Instant::now() + REMEMBERED;
+    while Instant::now() < ends {
+        compare(mesh, before).await;
+        sleep(STEP).await;
+    }
+}
+
+async fn compare(mesh: &Mesh, before: &[Vec<String>]) {
     let now = all_known(mesh).await;
     for (((caller, capability), before), now) in known(mesh).zip(before).zip(now) {
         if before.iter().any(|id| !now.contains(id)) {

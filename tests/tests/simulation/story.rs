@@ -1,14 +1,11 @@
 //! The story of one seed: a mesh starts, callers call, acts follow each other, and in the end all is well.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use mesh_client::dice;
 use mesh_registry::moment;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::acts::Act;
@@ -19,8 +16,8 @@ use crate::{caller, fault, recovery, sidecar};
 
 /// Acts of a story.
 const ACTS: usize = 2;
-/// Time for calls that are under way when the story ends: the longest call, and a bit.
-const LAST_CALLS: Duration = Duration::from_secs(11);
+/// Calls of each before anything happens.
+const CALM: usize = 3;
 /// What the wall clock shows when a story begins: some moment.
 const MORNING: i64 = 1_800_000_000;
 
@@ -51,14 +48,14 @@ async fn tell(seed: u64) -> Ending {
     for index in 0..mesh.nodes.len() {
         tokio::spawn(caller::run(mesh.clone(), index, rng.random(), stop.clone()));
     }
-    sleep(Duration::from_secs(5)).await;
+    caller::go_on(&mesh, CALM).await;
     let mut acts = Act::ALL;
     acts.shuffle(&mut rng);
     for act in &acts[..ACTS] {
         act.play(&mesh, &mut rng).await;
     }
     stop.cancel();
-    sleep(LAST_CALLS).await;
+    mesh.ledger.all().await;
     mesh.trace.note("the end");
     Ending { trace, calls: mesh.ledger.count() }
 }
