@@ -87,7 +87,9 @@ impl Head {
         *response.version_mut() = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
         *response.headers_mut() = read_headers(&text, parsed.headers)?;
         let (body, is_clear) = Decoder::of(&mut response, method)?;
-        let keeps_alive = keeps_alive(&response) && is_clear && body != Decoder::UntilClosed;
+        // After 101 another protocol would be spoken, which nobody asked for.
+        let is_http = !response.status().is_informational();
+        let keeps_alive = is_http && is_clear && body != Decoder::UntilClosed && keeps_alive(&response);
         Ok(Some(Self { response, body, keeps_alive }))
     }
 }
@@ -357,6 +359,7 @@ mod tests {
         assert!(keeps("HTTP/1.1 200 OK") && keeps("HTTP/1.0 200 OK\r\nConnection: Keep-Alive"));
         assert!(!keeps("HTTP/1.1 200 OK\r\nConnection: x, Close") && !keeps("HTTP/1.0 200 OK"));
         assert!(!answer("HTTP/1.1 200 OK\r\n\r\n").unwrap().0.keeps_alive);
+        assert!(!keeps("HTTP/1.1 101 Another protocol"));
     }
 
     #[test]
