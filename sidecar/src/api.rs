@@ -27,6 +27,8 @@ pub mod reply;
 
 pub mod state;
 
+pub mod linger;
+
 pub mod body;
 
 pub mod events;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::body::ReplyBody;
 use super::events::{Ending, Events};
+use super::linger::linger;
 use super::reply;
 use super::state::State;
 use crate::course::{Call, Reply};
@@ -111,8 +112,7 @@ async fn read(state: &State, request: Request<Incoming>) -> Result<(Call, RawJso
     let capability = head.uri.path().strip_prefix(PATH).unwrap_or_default();
     let target = state.targets.get(capability, head.uri.query().unwrap_or_default())?;
     let passport = Passport::read(&head.headers, state.caller.as_ref())?;
-    state.check_size(&body)?;
-    let arguments = read_arguments(read_body(state, body).await?)?;
+    let arguments = read_arguments(read_body(state, state.admit(body)?).await?)?;
     let is_safe_to_repeat = passport.vouches();
     Ok((Call { target, passport, pinned: None, is_safe_to_repeat }, arguments))
 }
@@ -126,7 +126,7 @@ fn accepts_events(headers: &HeaderMap) -> bool {
 }
 
 async fn read_body(state: &State, mut body: Incoming) -> Result<Bytes, CallError> {
-    let reading = pin!(async {
+    let reading = pin!(async move {
         let (mut size, mut pieces) = (0, Pieces::default());
         while !body.is_end_stream()
             && let Some(frame) = body.frame().await
@@ -134,6 +134,7 @@ async fn read_body(state: &State, mut body: Incoming) -> Result<Bytes, CallError
             let piece = frame.map_err(|_| CallError::BodyIncomplete)?.into_data().unwrap_or_default();
             size += piece.len();
             if size > state.max_body {
+                linger(body);
                 return Err(CallError::BodyTooLarge(state.max_body));
             }
             pieces.push(piece);

@@ -3,17 +3,16 @@
 //! The path and the query belong to the provider; conditions on it stand in `X-Mesh-Query`, in the vocabulary of discovery.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use mesh_api::error::Fault;
 use mesh_mcp::headers::SESSION_ID;
 use tokio::time::Instant;
 
 use super::body::ReplyBody;
+use super::linger::linger;
 use super::relay::Relay;
 use super::reply;
 use super::state::State;
@@ -29,8 +28,6 @@ use crate::replay::Replay;
 pub const PATH: &str = "/proxy/";
 /// Conditions on the provider, as the query string of `/call` has them.
 const QUERY: HeaderName = HeaderName::from_static("x-mesh-query");
-/// How long is read on after a failure.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Passes one request on.
 pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<ReplyBody> {
@@ -50,17 +47,10 @@ pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<R
             Response::from_parts(head, ReplyBody::Relayed(relay))
         }
         Err(failure) => {
-            errand.take_rest().into_iter().for_each(|rest| drop(tokio::spawn(discard(rest))));
+            errand.take_rest().into_iter().for_each(linger);
             reply::failure(failure)
         }
     }
-}
-
-/// Reads what a caller goes on sending although it has its answer already: cut off in the middle of that, many would never
-/// look at the answer.
-async fn discard(mut rest: Incoming) {
-    let reading = async { while let Some(Ok(_)) = rest.frame().await {} };
-    let _ = tokio::time::timeout(LINGER, reading).await;
 }
 
 fn read(state: &State, request: Request<Incoming>) -> Result<(Call, PlainRequest), CallError> {
@@ -108,7 +98,7 @@ fn remember_session(state: &State, answer: &Response<Content>, agent_id: &str) {
 }
 
 fn read_body(state: &State, body: Incoming) -> Result<Option<Replay>, CallError> {
-    state.check_size(&body)?;
+    let body = state.admit(body)?;
     let has_body = !body.is_end_stream();
     Ok(has_body.then(|| Replay::new(body, state.max_body, state.keeping.clone())))
 }

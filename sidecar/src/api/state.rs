@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use mesh_daemon::alarm::Alarms;
 use tokio::sync::watch;
 
+use super::linger::linger;
 use crate::discovery::Discovery;
 use crate::endpoint::Endpoints;
 use crate::error::CallError;
@@ -51,14 +52,15 @@ pub struct State {
 }
 
 impl State {
-    /// Refuses a body that announces to be too large before it is read.
+    /// Takes a body, unless it announces to be too large.
     ///
     /// # Errors
     /// When it does.
-    pub fn check_size(&self, body: &Incoming) -> Result<(), CallError> {
+    pub fn admit(&self, body: Incoming) -> Result<Incoming, CallError> {
         if body.size_hint().lower() > self.max_body as u64 {
+            linger(body);
             return Err(CallError::BodyTooLarge(self.max_body));
         }
-        Ok(())
+        Ok(body)
     }
 }

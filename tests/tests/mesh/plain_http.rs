@@ -1,5 +1,7 @@
 //! `/proxy`: plain HTTP to whoever offers the capability, streamed both ways.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use mesh_tests::registry::TestRegistry;
@@ -8,6 +10,8 @@ use mesh_tests::wait::until;
 use mesh_tests::web::{EVENT, WebAgent};
 use mesh_tests::{exchange, http};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 struct Mesh {
@@ -90,6 +94,32 @@ async fn a_large_body_passes_and_a_larger_one_is_refused_before_and_on_the_way()
     assert_eq!(response.status(), 413);
     let explanation = mesh.caller.get("/explain/web").await.json();
     assert_eq!(explanation["candidates"][0]["failure"], 0.0, "the caller's fault is not the provider's");
+}
+
+/// Sends a body of 8 MB to the end, whatever is answered meanwhile, and then looks at the answer.
+async fn send_to_the_end(address: SocketAddr, target: &str, framing: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = [b"f4240\r\n", &[b'x'; 1_000_000][..], b"\r\n"].concat();
+    for _ in 0..8 {
+        stream.write_all(&chunk).await.expect("what is sent is taken, though nobody wants it");
+    }
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn who_sends_a_body_that_is_refused_to_its_end_gets_the_answer() {
+    let mesh = mesh(1, &["--max-body", "100000"]).await;
+    let length = format!("Content-Length: {}", 8 * 1_000_009);
+    for target in ["/proxy/web/size", "/call/web"] {
+        for framing in [&length, "Transfer-Encoding: chunked"] {
+            let answer = send_to_the_end(mesh.caller.address, target, framing).await;
+            assert_eq!(answer, "HTTP/1.1 413", "{target} {framing}");
+        }
+    }
 }
 
 #[tokio::test]
