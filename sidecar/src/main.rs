@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// A call takes some forty pieces of memory and gives them back: with the allocator of glibc that is a seventh of what the
-/// call costs.
+/// A call takes dozens of small pieces of memory and gives them back at once, for which the allocator of glibc takes twice as
+/// many instructions (`cargo callpath`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
