@@ -58,7 +58,7 @@ fn introduce(plan: &Plan) -> anyhow::Result<()> {
     ));
     if *rounds > 0 {
         say(&format!(
-            "medians of {rounds} rounds, each {round} s as fast as {connections} connections are answered and {steady} s \
+            "medians of {rounds} rounds, each with servers just started: {round} s as fast as {connections} connections are answered and {steady} s \
              at {rate} requests/s"
         ));
         say("CPU: of the server that is asked, alone; ratio: to the thin proxy in the same rounds");

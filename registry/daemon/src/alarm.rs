@@ -4,6 +4,7 @@
 //! alarm that was not needed leaves its timer running for the next one, which mostly ends later. A timer that rings too
 //! early for its alarm is set again, so for all limits together a timer is set as often as the time of one passes.
 
+use std::borrow::Borrow;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,13 +22,13 @@ pub struct Alarms {
     idle: Arc<Mutex<Vec<Timer>>>,
 }
 
-/// Ends when its time has come.
+/// Ends when its time has come. `A` is what it was set by, borrowed or its own.
 #[derive(Debug)]
-pub struct Alarm {
+pub struct Alarm<A: Borrow<Alarms>> {
     at: Instant,
     /// Taken when somebody waits for the first time.
     timer: Option<Timer>,
-    alarms: Alarms,
+    alarms: A,
 }
 
 /// Set for some time, now and then for an earlier one than it is needed for.
@@ -41,11 +42,6 @@ pub struct Elapsed;
 // === impl Alarms ===
 
 impl Alarms {
-    /// An alarm that goes off at `at`.
-    pub fn at(&self, at: Instant) -> Alarm {
-        Alarm { at, timer: None, alarms: self.clone() }
-    }
-
     /// The outcome of `work`, if it comes before `at`. Whoever limits it has pinned it, so that it is not moved once more.
     ///
     /// # Errors
@@ -55,7 +51,7 @@ impl Alarms {
         at: Instant,
         mut work: F,
     ) -> impl Future<Output = Result<F::Output, Elapsed>> {
-        let mut alarm = self.at(at);
+        let mut alarm = Alarm { at, timer: None, alarms: self };
         poll_fn(move |context| {
             if let Poll::Ready(outcome) = Pin::new(&mut work).poll(context) {
                 return Poll::Ready(Ok(outcome));
@@ -76,12 +72,12 @@ impl Alarms {
 
 // === impl Alarm ===
 
-impl Future for Alarm {
+impl<A: Borrow<Alarms> + Unpin> Future for Alarm<A> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Self { at, timer, alarms } = &mut *self;
-        let timer = timer.get_or_insert_with(|| alarms.timer(*at));
+        let timer = timer.get_or_insert_with(|| (*alarms).borrow().timer(*at));
         loop {
             if timer.deadline() > *at {
                 timer.as_mut().reset(*at);
@@ -95,10 +91,10 @@ impl Future for Alarm {
     }
 }
 
-impl Drop for Alarm {
+impl<A: Borrow<Alarms>> Drop for Alarm<A> {
     fn drop(&mut self) {
         if let Some(timer) = self.timer.take() {
-            let mut idle = self.alarms.idle();
+            let mut idle = self.alarms.borrow().idle();
             if idle.len() < MAX_KEPT {
                 idle.push(timer);
             }
@@ -108,15 +104,15 @@ impl Drop for Alarm {
 
 // === impl Timer of hyper ===
 
-impl hyper::rt::Sleep for Alarm {}
+impl hyper::rt::Sleep for Alarm<Alarms> {}
 
 impl hyper::rt::Timer for Alarms {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(self.at(Instant::now() + duration))
+        self.sleep_until((Instant::now() + duration).into())
     }
 
     fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(self.at(deadline.into()))
+        Box::pin(Alarm { at: deadline.into(), timer: None, alarms: self.clone() })
     }
 
     fn now(&self) -> std::time::Instant {

@@ -75,7 +75,6 @@ impl Listener {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let server = http_server();
         let open = GracefulShutdown::new();
         loop {
             let stream = tokio::select! {
@@ -87,7 +86,7 @@ impl Listener {
                     let service = Attentive { service: service.clone(), heard: Arc::default() };
                     let heard = Arc::clone(&service.heard);
                     let connection =
-                        server.serve_connection(prepare(stream, self.stall), service).into_owned();
+                        http_server().serve_connection(prepare(stream, self.stall), service).into_owned();
                     tokio::spawn(converse(open.watch(connection), heard));
                 }
                 Err(fault) => {
@@ -119,6 +118,7 @@ async fn converse(connection: impl Future<Output = Result<(), BoxError>>, heard:
     }
 }
 
+/// For one connection: its time limits come one after the other, so they share one timer and that with nobody.
 fn http_server() -> Builder<TokioExecutor> {
     let (mut server, alarms) = (Builder::new(TokioExecutor::new()), Alarms::default());
     server.http1().timer(alarms.clone()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
