@@ -9,9 +9,12 @@
 mod methods;
 
 mod era;
+mod passing;
 mod request;
 
 pub mod reply;
+
+mod changes;
 
 pub mod tools;
 
@@ -54,13 +57,18 @@ pub struct Incoming<'r> {
 }
 
 impl<T: Tools> Front<'_, T> {
-    /// Answers a request. Dropping the future cancels the call of a tool.
+    /// Answers a request. Dropping the future cancels the call of a tool. Of a server that announces changes, a GET and
+    /// `subscriptions/listen` last as long as there is something to tell.
     pub async fn answer(&self, incoming: Incoming<'_>) -> Reply {
         if !self.origins.allow(incoming.headers) {
             return refused(&Refusal::forbidden(), None);
         }
+        if incoming.method == Method::GET && self.server.announces {
+            self.tools.follow(changes::for_older()).await;
+            return Reply::end();
+        }
         if incoming.method != Method::POST {
-            return Reply::only_post();
+            return Reply::only(if self.server.announces { "GET, POST" } else { "POST" });
         }
         match request::batch(incoming.body) {
             None => self.one(incoming).await,
@@ -74,6 +82,9 @@ impl<T: Tools> Front<'_, T> {
     async fn one(&self, incoming: Incoming<'_>) -> Reply {
         match Message::read(incoming.body) {
             Ok(Message::Request(request)) => match self.request(incoming.headers, &request).await {
+                Ok(message) if request.opens_session() && self.server.announces => {
+                    Reply::json(StatusCode::OK, message).with_session()
+                }
                 Ok(message) => Reply::json(StatusCode::OK, message),
                 Err(refusal) => refused(&refusal, Some(request.id)),
             },

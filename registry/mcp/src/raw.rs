@@ -1,6 +1,10 @@
 //! Text that passes through as it is: its pieces, and the JSON in it.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::scan;
@@ -15,6 +19,10 @@ pub struct Pieces {
     first: Bytes,
     all: Vec<u8>,
 }
+
+/// The members of a JSON object in their order, each in the bytes that it came in.
+#[derive(Debug, Default)]
+pub struct Members<'t>(pub Vec<(Cow<'t, str>, &'t RawValue)>);
 
 // === impl RawJson ===
 
@@ -66,6 +74,55 @@ impl Pieces {
     }
 }
 
+// === impl Members ===
+
+impl<'t> Members<'t> {
+    /// The value of the member `name`.
+    pub fn get(&self, name: &str) -> Option<&'t RawValue> {
+        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
+    }
+
+    /// The object without braces, and a comma behind every member.
+    pub fn write(&self, into: &mut Vec<u8>) {
+        for (name, value) in &self.0 {
+            // Writing a string into memory has no way to fail.
+            let _ = serde_json::to_writer(&mut *into, name);
+            into.push(b':');
+            into.extend_from_slice(value.get().as_bytes());
+            into.push(b',');
+        }
+    }
+}
+
+impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ReadMembers)
+    }
+}
+
+struct ReadMembers;
+
+impl<'de> Visitor<'de> for ReadMembers {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some((Name(name), value)) = map.next_entry()? {
+            members.push((name, value));
+        }
+        Ok(Members(members))
+    }
+}
+
+/// Borrowed unless it has escapes in it.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +135,17 @@ mod tests {
         }
         assert_eq!(pieces.whole(), "abcd");
         assert_eq!(Pieces::default().whole(), "");
+    }
+
+    #[test]
+    fn members_keep_their_order_their_bytes_and_their_names() {
+        let members: Members<'_> =
+            serde_json::from_str(r#"{"b": 1e2, "\u0061\"": [ 1 ], "b":null}"#).unwrap();
+        assert_eq!(members.get("b").unwrap().get(), "1e2");
+        let mut written = Vec::new();
+        members.write(&mut written);
+        assert_eq!(String::from_utf8(written).unwrap(), r#""b":1e2,"a\"":[ 1 ],"b":null,"#);
+        assert!(serde_json::from_str::<Members<'_>>("[1]").is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use axum::response::Response;
 use mesh_mcp::front::listing::{ListedTool, Listing};
 use mesh_mcp::front::origins::Origins;
 use mesh_mcp::front::reply::Reply;
-use mesh_mcp::front::tools::{Scope, Server, ToolAnswer, Tools};
+use mesh_mcp::front::tools::{Scope, Server, ToolAnswer, Tools, Unavailable, Wanted};
 use mesh_mcp::front::{Front, Incoming};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -34,6 +34,7 @@ const SERVER: Server = Server {
     // The tools change with the release and not before.
     list_ttl: Duration::from_secs(3_600),
     list_scope: Scope::Public,
+    announces: false,
 };
 
 /// The cards of all tools, the same in every request.
@@ -65,20 +66,20 @@ pub(super) async fn take(State(api): State<Api>, request: Request) -> Result<Res
 }
 
 impl Tools for Offered<'_> {
-    fn listing(&self) -> Arc<Listing> {
-        Arc::clone(&LISTING)
+    fn listing(&self) -> Result<Arc<Listing>, Unavailable> {
+        Ok(Arc::clone(&LISTING))
     }
 
     /// Whatever goes wrong is told as the error body of the route, from which a model can learn.
-    async fn call(&self, name: &str, arguments: &RawValue) -> Option<ToolAnswer> {
-        let tool = name.parse::<Tool>().ok()?;
-        Some(match self.answer(tool, arguments).await {
-            Ok(body) => ToolAnswer { body, is_error: false },
+    async fn call(&self, wanted: Wanted<'_>) -> Option<ToolAnswer> {
+        let tool = wanted.name.parse::<Tool>().ok()?;
+        Some(match self.answer(tool, wanted.arguments).await {
+            Ok(body) => ToolAnswer::Said { body, is_error: false },
             Err(fault) => {
                 let (_, body) = fault.answer();
                 // Texts alone: writing them into memory has no way to fail.
                 let body = serde_json::to_vec(&body).unwrap_or_default();
-                ToolAnswer { body: body.into(), is_error: true }
+                ToolAnswer::Said { body: body.into(), is_error: true }
             }
         })
     }

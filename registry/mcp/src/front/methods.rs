@@ -3,10 +3,12 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::changes;
 use super::era::Era;
+use super::passing;
 use super::reply::{Refusal, success};
 use super::request::{Params, Request, is_object};
-use super::tools::{Server, ToolAnswer, Tools};
+use super::tools::{Server, ToolAnswer, Tools, Wanted};
 use crate::version::{NEWEST_WITH_HANDSHAKE, SPOKEN, has_handshake};
 
 /// A result with what the current era adds to every one.
@@ -99,8 +101,6 @@ struct Text<'a> {
     text: &'a str,
 }
 
-const CAPABILITIES: Capabilities = Capabilities { tools: ToolsCapability { list_changed: false } };
-
 /// Answers one request with a whole message. Parameters that cannot be read are for the methods that take some: one
 /// that does not exist is told so first.
 ///
@@ -113,13 +113,14 @@ pub(super) async fn answer<T: Tools>(
     request: &Request<'_>,
     params: Result<Params<'_>, Refusal>,
 ) -> Result<Vec<u8>, Refusal> {
-    let asked = Asked { server, era, id: request.id };
+    let asked = Asked { server, era, id: request.id, params: request.raw_params() };
     match (era, &*request.method) {
         (Era::Current, "server/discover") => asked.discover(),
         (Era::Older, "initialize") => asked.initialize(&params?),
         (Era::Older, "ping") => asked.complete(Empty {}),
         (_, "tools/list") => asked.list(tools, &params?),
         (_, "tools/call") => asked.call(tools, &params?).await,
+        (Era::Current, "subscriptions/listen") if server.announces => asked.listen(tools, &params?).await,
         (_, unknown) => Err(Refusal::method(era.unknown_method(), unknown)),
     }
 }
@@ -129,13 +130,14 @@ struct Asked<'q> {
     server: &'q Server,
     era: Era,
     id: &'q RawValue,
+    params: Option<&'q RawValue>,
 }
 
 impl Asked<'_> {
     fn discover(&self) -> Result<Vec<u8>, Refusal> {
         self.complete(Discovered {
             supported_versions: &SPOKEN,
-            capabilities: CAPABILITIES,
+            capabilities: self.capabilities(),
             instructions: self.server.instructions,
             caching: self.caching(),
         })
@@ -147,14 +149,14 @@ impl Asked<'_> {
         let wanted = params.protocol_version()?.filter(|version| has_handshake(version));
         self.complete(Initialized {
             protocol_version: wanted.as_deref().unwrap_or(NEWEST_WITH_HANDSHAKE),
-            capabilities: CAPABILITIES,
+            capabilities: self.capabilities(),
             server_info: self.server_info(),
             instructions: self.server.instructions,
         })
     }
 
     fn list<T: Tools>(&self, tools: &T, params: &Params<'_>) -> Result<Vec<u8>, Refusal> {
-        let listing = tools.listing();
+        let listing = tools.listing().map_err(|fault| Refusal::unavailable(&fault))?;
         let page = listing.page(params.cursor()?.as_deref());
         let page = page.map_err(|_| Refusal::params("'cursor' is none that this server gave"))?;
         self.complete(ToolsPage {
@@ -166,24 +168,42 @@ impl Asked<'_> {
 
     async fn call<T: Tools>(&self, tools: &T, params: &Params<'_>) -> Result<Vec<u8>, Refusal> {
         let name = params.name()?.ok_or_else(|| Refusal::params("'name' is missing"))?;
-        let arguments = params.arguments.unwrap_or(RawValue::NULL);
-        let called = match arguments.get() {
-            "null" => tools.call(&name, &no_arguments()?).await,
-            _ if is_object(arguments) => tools.call(&name, arguments).await,
-            _ => return Err(Refusal::params("'arguments' must be an object")),
+        let none = no_arguments()?;
+        let arguments = match params.arguments {
+            Some(arguments) if is_object(arguments) => arguments,
+            Some(arguments) if arguments.get() != "null" => {
+                return Err(Refusal::params("'arguments' must be an object"));
+            }
+            _ => &*none,
         };
-        let answer = called.ok_or_else(|| Refusal::params(format!("Unknown tool: {name}")))?;
-        self.called(&answer)
+        let is_current = self.era == Era::Current;
+        let wanted = Wanted { name: &name, arguments, params: self.params, is_current };
+        match tools.call(wanted).await {
+            Some(ToolAnswer::Said { body, is_error }) => self.said(&body, is_error),
+            Some(ToolAnswer::Result(result)) if is_current => Ok(passing::to_current(self.id, &result)),
+            Some(ToolAnswer::Result(result)) => match passing::to_older(self.id, &result) {
+                Some(message) => Ok(message),
+                None => self.said(passing::WANTS_MORE.as_bytes(), true),
+            },
+            Some(ToolAnswer::Refused(error)) => Err(Refusal::passed_on(error)),
+            None => Err(Refusal::params(format!("Unknown tool: {name}"))),
+        }
+    }
+
+    /// Lasts as long as there is something to tell.
+    async fn listen<T: Tools>(&self, tools: &T, params: &Params<'_>) -> Result<Vec<u8>, Refusal> {
+        tools.follow(changes::for_current(self.id, params.wants_list_changes()?)).await;
+        Ok(changes::end(self.id))
     }
 
     /// An error is told as text alone: what is structured must be as the tool's output schema says, and clients check.
-    fn called(&self, answer: &ToolAnswer) -> Result<Vec<u8>, Refusal> {
-        let body = serde_json::from_slice::<&RawValue>(&answer.body);
+    fn said(&self, body: &[u8], is_error: bool) -> Result<Vec<u8>, Refusal> {
+        let body = serde_json::from_slice::<&RawValue>(body);
         let body = body.map_err(|fault| Refusal::internal(&fault))?;
         self.complete(CallResult {
             content: [Text { r#type: "text", text: body.get() }],
-            structured_content: Some(body).filter(|_| !answer.is_error),
-            is_error: answer.is_error,
+            structured_content: Some(body).filter(|_| !is_error),
+            is_error,
         })
     }
 
@@ -191,6 +211,10 @@ impl Asked<'_> {
         let is_current = self.era == Era::Current;
         let meta = is_current.then(|| ResultMeta { server: self.server_info() });
         success(self.id, Complete { kind: is_current.then_some("complete"), result, meta })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { tools: ToolsCapability { list_changed: self.server.announces } }
     }
 
     fn server_info(&self) -> ServerInfo {

@@ -6,12 +6,16 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::tools::Unavailable;
 use crate::error::{
-    HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR,
-    RpcError, UNSUPPORTED_VERSION,
+    HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND,
+    MISSING_CLIENT_CAPABILITY, PARSE_ERROR, RpcError, UNSUPPORTED_VERSION,
 };
 use crate::headers;
 use crate::version::SPOKEN;
+
+/// The session that every client of an older revision is in.
+const SESSION: &str = "everybody";
 
 /// An HTTP response.
 #[derive(Debug, Clone)]
@@ -67,9 +71,21 @@ impl Reply {
         Self { status: StatusCode::ACCEPTED, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
-    /// There is no stream to open and no session to end.
-    pub(super) fn only_post() -> Self {
-        let headers = HeaderMap::from_iter([(ALLOW, HeaderValue::from_static("POST"))]);
+    /// The end of a stream that carries no answer: its client only listens.
+    pub(super) fn end() -> Self {
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// The same with the name of a session, which means nothing to us: clients of older revisions open their stream only in
+    /// one.
+    pub(super) fn with_session(mut self) -> Self {
+        self.headers.insert(headers::SESSION_ID, HeaderValue::from_static(SESSION));
+        self
+    }
+
+    /// There is no session to end, and no stream to open unless changes are announced on it.
+    pub(super) fn only(methods: &'static str) -> Self {
+        let headers = HeaderMap::from_iter([(ALLOW, HeaderValue::from_static(methods))]);
         Self { status: StatusCode::METHOD_NOT_ALLOWED, headers, body: Bytes::new() }
     }
 }
@@ -132,6 +148,20 @@ impl Refusal {
     /// A method that does not exist; `status` depends on the era.
     pub(super) fn method(status: StatusCode, method: &str) -> Self {
         Self::new(status, METHOD_NOT_FOUND, format!("Method not found: {method}"))
+    }
+
+    /// It is not known which tools there are.
+    pub(super) fn unavailable(fault: &Unavailable) -> Self {
+        Self::new(StatusCode::OK, INTERNAL_ERROR, fault.to_string())
+    }
+
+    /// What another server said. Clients of the current revision go by the status as well.
+    pub(super) fn passed_on(error: RpcError) -> Self {
+        let status = match error.code {
+            HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY | UNSUPPORTED_VERSION => StatusCode::BAD_REQUEST,
+            _ => StatusCode::OK,
+        };
+        Self { status, error }
     }
 
     /// A fault of ours.

@@ -55,6 +55,8 @@ pub(super) struct Params<'b> {
     cursor: Option<&'b RawValue>,
     #[serde(borrow)]
     protocol_version: Option<&'b RawValue>,
+    #[serde(borrow)]
+    notifications: Option<&'b RawValue>,
 }
 
 /// What every request of the current revision says about its client.
@@ -119,6 +121,16 @@ impl<'b> Request<'b> {
         serde_json::from_str(params.get())
             .map_err(|fault| Refusal::params(format!("'params' do not fit {}: {fault}", self.method)))
     }
+
+    /// Whether a client of an older revision begins with it.
+    pub(super) fn opens_session(&self) -> bool {
+        self.method == "initialize"
+    }
+
+    /// Its parameters, unread.
+    pub(super) fn raw_params(&self) -> Option<&'b RawValue> {
+        self.params
+    }
 }
 
 // === impl Params ===
@@ -142,6 +154,21 @@ impl<'b> Params<'b> {
     /// The revision that a handshake asks for.
     pub(super) fn protocol_version(&self) -> Result<Option<String>, Refusal> {
         text("protocolVersion", self.protocol_version)
+    }
+
+    /// Whether a client that listens wants to be told of changes of the list.
+    pub(super) fn wants_list_changes(&self) -> Result<bool, Refusal> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Notifications {
+            tools_list_changed: Option<bool>,
+        }
+        let Some(wanted) = self.notifications.filter(|wanted| is_object(wanted)) else {
+            return Err(Refusal::params("'notifications' must be an object that names what to listen to"));
+        };
+        let wanted = serde_json::from_str::<Notifications>(wanted.get());
+        let wanted = wanted.map_err(|_| Refusal::params("'toolsListChanged' must be true or false"))?;
+        Ok(wanted.tools_list_changed.unwrap_or(false))
     }
 
     /// What the request says about its client.

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::listing::Listing;
+use crate::error::RpcError;
+use crate::raw::RawJson;
 
 /// Who the server is, for clients and the people behind them.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +26,8 @@ pub struct Server {
     pub list_ttl: Duration,
     /// Who else may be given a list that one client got.
     pub list_scope: Scope,
+    /// Whether clients that want to are told when the list changes.
+    pub announces: bool,
 }
 
 /// Who may be given a list that one client got.
@@ -37,21 +41,64 @@ pub enum Scope {
 
 /// The tools that a server offers.
 pub trait Tools: Sync {
-    /// The tools that are there now. Asked for each request, so the list may change at any time; clients are not told
-    /// when it does, they go by [`Server::list_ttl`].
-    fn listing(&self) -> Arc<Listing>;
+    /// The tools that are there now. Asked for each request, so the list may change at any time. Clients that are not told
+    /// of changes ([`Server::announces`]) go by [`Server::list_ttl`].
+    ///
+    /// # Errors
+    /// When it is not known what there is.
+    fn listing(&self) -> Result<Arc<Listing>, Unavailable>;
 
-    /// Calls the tool `name`; `None` when there is no such tool, listed or not. `arguments` is a JSON object.
-    fn call(&self, name: &str, arguments: &RawValue) -> impl Future<Output = Option<ToolAnswer>> + Send;
+    /// Calls a tool; `None` when there is no such tool, listed or not.
+    fn call(&self, wanted: Wanted<'_>) -> impl Future<Output = Option<ToolAnswer>> + Send;
+
+    /// Tells whoever asks of every change of the list, until there is nothing more to tell. Asked only of a server that
+    /// announces changes.
+    fn follow(&self, _changes: Changes) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+}
+
+/// It is not known which tools there are, and why not.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// A call of a tool.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'r> {
+    /// The tool.
+    pub name: &'r str,
+    /// Its arguments, a JSON object.
+    pub arguments: &'r RawValue,
+    /// All parameters of the request as they came, these two among them.
+    pub params: Option<&'r RawValue>,
+    /// Whether the client speaks the current revision, so that what it says about itself is in the parameters.
+    pub is_current: bool,
 }
 
 /// What a tool answered.
 #[derive(Debug, Clone)]
-pub struct ToolAnswer {
-    /// A JSON object.
-    pub body: Bytes,
-    /// Whether the body says why the tool could not do it. A model reads it and may try again in another way.
-    pub is_error: bool,
+pub enum ToolAnswer {
+    /// It said this.
+    Said {
+        /// A JSON object.
+        body: Bytes,
+        /// Whether the body says why the tool could not do it. A model reads it and may try again in another way.
+        is_error: bool,
+    },
+    /// The whole result of a call at another server, which passes through.
+    Result(RawJson),
+    /// Another server refused the call.
+    Refused(RpcError),
+}
+
+/// The messages that tell a client of changes of the list.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    /// Says that from now on it is told; a client of an older revision is told nothing to begin with.
+    pub opening: Option<Bytes>,
+    /// Says that the list has changed; a client that has not asked for that is told nothing.
+    pub notice: Option<Bytes>,
 }
 
 impl Scope {

@@ -5,6 +5,7 @@
 mod anything;
 mod batches;
 mod calls;
+mod changes;
 mod current;
 mod lists;
 mod older;

@@ -1,14 +1,14 @@
 //! A table of tools that do next to nothing, and requests to a front over it.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use mesh_mcp::front::listing::{ListedTool, Listing};
 use mesh_mcp::front::origins::Origins;
-use mesh_mcp::front::tools::{Scope, Server, ToolAnswer, Tools};
+use mesh_mcp::front::tools::{Changes, Scope, Server, ToolAnswer, Tools, Unavailable, Wanted};
 use mesh_mcp::front::{Front, Incoming};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 const SERVER: Server = Server {
@@ -18,11 +18,17 @@ const SERVER: Server = Server {
     instructions: "Look, then call.",
     list_ttl: Duration::from_secs(60),
     list_scope: Scope::Public,
+    announces: false,
 };
 
 /// The tools `echo`, which says what it was given, and `refuse`, and as many others as wanted.
 #[derive(Debug, Clone)]
-pub(crate) struct Table(Arc<Listing>);
+pub(crate) struct Table {
+    listing: Arc<Listing>,
+    server: &'static Server,
+    /// What it was asked to tell.
+    pub(crate) told: Arc<Mutex<Vec<Changes>>>,
+}
 
 impl Table {
     pub(crate) fn with(others: usize) -> Self {
@@ -30,21 +36,31 @@ impl Table {
         let names = ["refuse", "echo", "größe"].map(str::to_owned).into_iter().chain(others);
         let entry = |name: &str| json!({"name": name, "inputSchema": {"type": "object"}});
         let listed = names.map(|name| ListedTool { entry: to_raw_value(&entry(&name)).unwrap(), name });
-        Self(Arc::new(Listing::new(listed)))
+        Self { listing: Arc::new(Listing::new(listed)), server: &SERVER, told: Arc::default() }
+    }
+
+    /// One that announces changes.
+    pub(crate) fn announcing() -> Self {
+        static ANNOUNCING: Server = Server { announces: true, ..SERVER };
+        Self { server: &ANNOUNCING, ..Self::with(0) }
     }
 }
 
 impl Tools for Table {
-    fn listing(&self) -> Arc<Listing> {
-        Arc::clone(&self.0)
+    fn listing(&self) -> Result<Arc<Listing>, Unavailable> {
+        Ok(Arc::clone(&self.listing))
     }
 
-    async fn call(&self, name: &str, arguments: &RawValue) -> Option<ToolAnswer> {
-        let body = format!(r#"{{"said": {}}}"#, arguments.get()).into();
-        match name {
-            "echo" | "größe" => Some(ToolAnswer { body, is_error: false }),
-            "refuse" => Some(ToolAnswer { body, is_error: true }),
-            "garbled" => Some(ToolAnswer { body: "{".into(), is_error: false }),
+    async fn follow(&self, changes: Changes) {
+        self.told.lock().unwrap().push(changes);
+    }
+
+    async fn call(&self, wanted: Wanted<'_>) -> Option<ToolAnswer> {
+        let body = format!(r#"{{"said": {}}}"#, wanted.arguments.get()).into();
+        match wanted.name {
+            "echo" | "größe" => Some(ToolAnswer::Said { body, is_error: false }),
+            "refuse" => Some(ToolAnswer::Said { body, is_error: true }),
+            "garbled" => Some(ToolAnswer::Said { body: "{".into(), is_error: false }),
             _ => None,
         }
     }
@@ -86,7 +102,7 @@ impl Answer {
 /// A front over `table`.
 pub(crate) fn front(table: &Table) -> Front<'_, Table> {
     static ORIGINS: LazyLock<Origins> = LazyLock::new(Origins::default);
-    Front { server: &SERVER, origins: &ORIGINS, tools: table.clone() }
+    Front { server: table.server, origins: &ORIGINS, tools: table.clone() }
 }
 
 /// Sends a request as it stands.
@@ -123,11 +139,21 @@ pub(crate) fn meta() -> Value {
 }
 
 /// A request of a current client, with these headers beside the one that names the revision.
-pub(crate) async fn ask_current(method: &str, mut params: Value, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn ask_current(method: &str, params: Value, headers: &[(&str, &str)]) -> Answer {
+    ask_current_at(&Table::with(0), method, params, headers).await
+}
+
+/// The same of `table`.
+pub(crate) async fn ask_current_at(
+    table: &Table,
+    method: &str,
+    mut params: Value,
+    headers: &[(&str, &str)],
+) -> Answer {
     if params.get("_meta").is_none() {
         params["_meta"] = meta();
     }
     let message = json!({"jsonrpc": "2.0", "id": "a-1", "method": method, "params": params});
     let headers = [&[("MCP-Protocol-Version", "2026-07-28")], headers].concat();
-    send(&Table::with(0), Method::POST, &headers, &message.to_string()).await
+    send(table, Method::POST, &headers, &message.to_string()).await
 }
