@@ -18,6 +18,7 @@ use crate::api::state::State;
 pub mod call;
 pub mod discovery;
 pub mod explain;
+pub mod mcp;
 pub mod proxy;
 pub mod status;
 
@@ -79,6 +80,9 @@ impl hyper::service::Service<Request<Incoming>> for Api {
         }
         if path.starts_with(proxy::PATH) {
             return Box::pin(async move { Ok(proxy::serve(&state, request).await) });
+        }
+        if path.trim_end_matches('/') == mcp::PATH {
+            return Box::pin(async move { Ok(mcp::serve(&state, request).await) });
         }
         let router = self.router.clone();
         Box::pin(async move {

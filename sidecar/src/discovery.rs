@@ -1,6 +1,7 @@
 //! Who offers what: questions to the registry, and the answers in the form in which a call uses them.
 
-use std::collections::BTreeSet;
+pub mod source;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +12,26 @@ use mesh_api::query::CapabilityQuery;
 use mesh_client::client::Client;
 use mesh_client::error::ClientError;
 
+use self::source::{PageSource, ProviderSource, StockSource};
 use crate::cache::Cache;
 use crate::cache::slot::{Ages, Found, Slot, Source};
 use crate::endpoint::Endpoints;
 use crate::gate::SharedGate;
 use crate::metrics::Metrics;
 use crate::provider::{Origin, Providers};
+use crate::stock::Stock;
 
 /// The place of a question about providers.
 pub type ProviderSlot = Slot<ProviderSource>;
+/// The place of a question about what can be called.
+pub type StockSlot = Slot<StockSource>;
 
-/// Answers to the two questions of the mesh: who can serve this call, and what does the registry's own API say.
+/// Answers to the questions of the mesh: who can serve this call, what can be called, and what does the registry's own API
+/// say.
 pub struct Discovery {
     client: Client,
     providers: Arc<Cache<ProviderSource>>,
+    stocks: Arc<Cache<StockSource>>,
     pages: Arc<Cache<PageSource>>,
 }
 
@@ -54,15 +61,17 @@ pub struct Remembered {
 // === impl Discovery ===
 
 impl Discovery {
-    /// Asks `registry` and remembers the answers, as a sidecar in `zone` uses them.
-    pub fn new(registry: Asked, endpoints: Arc<Endpoints>, zone: Option<String>) -> Self {
+    /// Asks `registry` and remembers the answers, as a sidecar in `zone` uses them for an agent of `namespace`.
+    pub fn new(registry: Asked, endpoints: Arc<Endpoints>, zone: Option<String>, namespace: String) -> Self {
         let Asked { client, gate, ages, metrics } = registry;
         let source =
             ProviderSource { client: client.clone(), endpoints, zone, metrics: Arc::clone(&metrics) };
+        let stocks = StockSource { client: client.clone(), namespace, metrics: Arc::clone(&metrics) };
         let pages = PageSource { client: client.clone(), metrics };
         Self {
             client,
             providers: Cache::new(source, ages, Arc::clone(&gate)),
+            stocks: Cache::new(stocks, ages, Arc::clone(&gate)),
             pages: Cache::new(pages, ages, gate),
         }
     }
@@ -95,14 +104,44 @@ impl Discovery {
     /// # Errors
     /// Why it ended.
     pub async fn follow(&self, slot: &Arc<ProviderSlot>) -> Result<Infallible, Arc<ClientError>> {
-        self.providers.renew(slot).await?;
-        let since = slot.answer().map(|(providers, _)| providers.origin.resource_version);
+        self.watch(&self.providers, slot, |providers| providers.origin.resource_version).await
+    }
+
+    /// The place of what `query` says can be called.
+    pub fn stock_slot(&self, query: &CapabilityQuery) -> Arc<StockSlot> {
+        self.stocks.slot(query)
+    }
+
+    /// What can be called.
+    ///
+    /// # Errors
+    /// As [`Self::providers`].
+    pub async fn stock(&self, slot: &Arc<StockSlot>) -> Result<Found<Stock>, Arc<ClientError>> {
+        self.stocks.get(slot).await
+    }
+
+    /// As [`Self::follow`].
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub async fn follow_stock(&self, slot: &Arc<StockSlot>) -> Result<Infallible, Arc<ClientError>> {
+        self.watch(&self.stocks, slot, |stock| stock.resource_version).await
+    }
+
+    async fn watch<S: Source<Key = CapabilityQuery>>(
+        &self,
+        cache: &Cache<S>,
+        slot: &Slot<S>,
+        newest: impl Fn(&S::Value) -> u64,
+    ) -> Result<Infallible, Arc<ClientError>> {
+        cache.renew(slot).await?;
+        let since = slot.answer().map(|(value, _)| newest(&value));
         let mut changes = self.client.watch(&slot.key, since).await?;
         slot.follow(true);
         let _until_the_end = Following(slot);
         loop {
             changes.next().await?;
-            self.providers.renew(slot).await?;
+            cache.renew(slot).await?;
         }
     }
 
@@ -122,6 +161,7 @@ impl Discovery {
     /// Forgets what was not used for a while; returns the questions that are left.
     pub fn tidy(&self) -> Vec<Arc<ProviderSlot>> {
         self.pages.tidy();
+        self.stocks.tidy();
         self.providers.tidy()
     }
 
@@ -161,99 +201,10 @@ impl Discovery {
 }
 
 /// Marks a slot as followed for as long as a watch is open.
-struct Following<'s>(&'s ProviderSlot);
+struct Following<'s, S: Source>(&'s Slot<S>);
 
-impl Drop for Following<'_> {
+impl<S: Source> Drop for Following<'_, S> {
     fn drop(&mut self) {
         self.0.follow(false);
-    }
-}
-
-/// Asks for providers.
-pub struct ProviderSource {
-    client: Client,
-    endpoints: Arc<Endpoints>,
-    zone: Option<String>,
-    metrics: Arc<Metrics>,
-}
-
-impl ProviderSource {
-    fn read(&self, origin: Origin) -> Providers {
-        Providers::of(origin, &self.endpoints, self.zone.as_deref())
-    }
-}
-
-/// What a call does not need is not remembered: schemas are most of what an answer weighs.
-fn without_ballast(mut row: CapabilityRow) -> CapabilityRow {
-    row.capability.input_schema = None;
-    row.capability.output_schema = None;
-    row.capability.description = None;
-    row
-}
-
-impl Source for ProviderSource {
-    type Key = CapabilityQuery;
-    type Value = Providers;
-
-    async fn fetch(
-        &self,
-        query: &CapabilityQuery,
-        held: Option<Arc<Providers>>,
-    ) -> Result<Arc<Providers>, ClientError> {
-        let tag = held.as_ref().and_then(|held| held.origin.tag.as_deref());
-        let finding = self.client.find(query, tag).await;
-        self.metrics.discovery_refreshed(finding.is_ok());
-        let finding = match (finding?, held.as_ref()) {
-            (Some(finding), _) => finding,
-            (None, Some(held)) => return Ok(Arc::clone(held)),
-            // Nothing was held, so no tag was sent.
-            (None, None) => return Err(ClientError::Address(query.to_string())),
-        };
-        let is_cold = !finding.page.info.warm;
-        let mut origin = Origin {
-            rows: finding.page.capabilities.into_iter().map(without_ballast).collect(),
-            // A cold answer is never the same as a warm one, whatever the tags of their rows say.
-            tag: finding.tag.filter(|_| !is_cold),
-            resource_version: finding.page.info.resource_version,
-            is_cold,
-            unheard: BTreeSet::new(),
-        };
-        // A registry that has just started empty has not heard everybody yet: whom it does not know need not have left.
-        if let Some(held) = held.as_ref().filter(|_| is_cold) {
-            origin.add_unheard(&held.origin);
-        }
-        match held {
-            Some(held) => Ok(Arc::new(self.read(origin).after(&held))),
-            None => Ok(Arc::new(self.read(origin))),
-        }
-    }
-
-    fn is_empty(providers: &Providers) -> bool {
-        providers.origin.rows.is_empty()
-    }
-
-    fn is_whole(providers: &Providers) -> bool {
-        !providers.origin.is_cold
-    }
-}
-
-/// Asks for the registry's own pages.
-struct PageSource {
-    client: Client,
-    metrics: Arc<Metrics>,
-}
-
-impl Source for PageSource {
-    type Key = String;
-    type Value = Bytes;
-
-    async fn fetch(&self, target: &String, _: Option<Arc<Bytes>>) -> Result<Arc<Bytes>, ClientError> {
-        let page = self.client.get(target).await;
-        self.metrics.discovery_refreshed(page.is_ok());
-        page.map(Arc::new)
-    }
-
-    fn is_empty(_: &Bytes) -> bool {
-        false
     }
 }

@@ -28,12 +28,18 @@ pub mod access;
 pub mod routing;
 
 pub mod keeper;
+pub mod offer;
 
 pub mod copy;
 pub mod target;
 
 pub mod discovery;
+pub mod flights;
 pub mod sessions;
+
+pub mod meta_tools;
+
+pub mod stock;
 
 pub mod prober;
 
@@ -62,6 +68,8 @@ pub mod hop;
 pub mod passport;
 
 pub mod terms;
+
+pub mod naming;
 
 pub mod affinity;
 pub mod balancer;

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use self::duration::duration;
 use crate::health::{Probe, is_loopback};
+use crate::offer::Choice;
 use crate::terms::Terms;
 
 /// Time between probes of our agent, and time for one.
@@ -36,6 +37,8 @@ pub struct Manifest {
     pub probe: Probe,
     /// What it says about calls of single capabilities.
     pub terms: BTreeMap<String, Terms>,
+    /// Which tools of the mesh the agent is offered.
+    pub offered: Choice,
 }
 
 /// Reads the manifest in `file`; `variable` looks up environment variables.
@@ -98,8 +101,9 @@ impl Manifest {
             calls::read_route(value, at, findings, &mut terms)
         });
         let probe = fields.nested("health", |value, at, findings| read_probe(&own, value, at, findings));
+        let offered = fields.nested("mesh", calls::read_choice).unwrap_or_default();
         let registration = Registration::read_rest(fields, id, advertised, dependencies);
-        Self { registration, probe: probe.unwrap_or_else(|| default_probe(&own)), terms }
+        Self { registration, probe: probe.unwrap_or_else(|| default_probe(&own)), terms, offered }
     }
 
     /// What a person should know although it is no fault.

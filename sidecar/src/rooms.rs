@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use mesh_client::client::Client;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::api::state::State;
 use crate::config::Config;
@@ -15,6 +16,7 @@ use crate::endpoint::Endpoints;
 use crate::gate::SharedGate;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
+use crate::offer::{Choice, Offer};
 use crate::outbound::{Limits, Outbound};
 use crate::provider::zone_of;
 use crate::registration::Stage;
@@ -58,8 +60,8 @@ impl Rooms {
         let zone = config.zone.clone().or(zone);
         let asked =
             Asked { client, gate: Arc::clone(&gate), ages: config.ages, metrics: Arc::clone(&metrics) };
-        let discovery = Arc::new(Discovery::new(asked, Arc::clone(&endpoints), zone));
         let namespace = registration.map_or(&config.namespace, |registration| &registration.namespace);
+        let discovery = Arc::new(Discovery::new(asked, Arc::clone(&endpoints), zone, namespace.clone()));
         let targets = Arc::new(Targets::new(
             Arc::clone(&discovery),
             Arc::clone(&metrics),
@@ -87,7 +89,11 @@ impl Rooms {
         config: &Config,
         manifest: Option<&Manifest>,
         stage: watch::Receiver<Stage>,
+        closing: CancellationToken,
     ) -> State {
+        // Whoever has no manifest is not limited by one.
+        let choice = manifest.map_or(Choice { all: true, max: None }, |manifest| manifest.offered);
+        let offer = Offer::new(Arc::clone(&self.discovery), Arc::clone(&self.targets), choice);
         let id = manifest.map(|manifest| manifest.registration.id.as_str());
         State {
             outbound: self.outbound(config),
@@ -95,6 +101,9 @@ impl Rooms {
             targets: Arc::clone(&self.targets),
             discovery: Arc::clone(&self.discovery),
             endpoints: Arc::clone(&self.endpoints),
+            offer: Arc::new(offer),
+            flights: Default::default(),
+            closing,
             sessions: Default::default(),
             keeping: Default::default(),
             metrics: Arc::clone(&self.metrics),

@@ -32,6 +32,8 @@ pub struct Server {
     keeper: Keeper,
     manifest: Option<Manifest>,
     stage: watch::Sender<Stage>,
+    /// Says when our agent has been taken out, and nothing new is accepted.
+    taken_out: CancellationToken,
     drain_timeout: Duration,
 }
 
@@ -72,7 +74,8 @@ impl Server {
             listener.local_addr(),
         );
         let (stage, stage_seen) = watch::channel(Stage::NoAgent);
-        let api = Api::new(Arc::new(rooms.state(config, manifest.as_ref(), stage_seen)));
+        let taken_out = CancellationToken::new();
+        let api = Api::new(Arc::new(rooms.state(config, manifest.as_ref(), stage_seen, taken_out.clone())));
         let copy = config.discovery_file.as_ref().map(Copy::at);
         copy.iter().for_each(|copy| copy.load(&rooms.discovery));
         let keeper = Keeper::new(rooms.discovery, rooms.targets, config.mode, copy);
@@ -84,6 +87,7 @@ impl Server {
             keeper,
             manifest,
             stage,
+            taken_out,
             drain_timeout: config.drain_timeout,
         })
     }
@@ -106,7 +110,7 @@ impl Server {
             (probing, tokio::spawn(registrar.run(stop.clone())))
         });
         // Outbound calls go on while the agent is taken out: it may need them to finish its work.
-        let taken_out = CancellationToken::new();
+        let taken_out = self.taken_out;
         let serving = self.listener.serve(self.api, taken_out.clone(), self.drain_timeout);
         let drained = async {
             stop.cancelled().await;

@@ -95,6 +95,21 @@ impl Targets {
         self.terms.keys().filter_map(|capability| self.get(capability, "").ok()).collect()
     }
 
+    /// Whether the manifest names it.
+    pub fn is_dependency(&self, capability: &str, namespace: &str) -> bool {
+        namespace == self.namespace && self.terms.contains_key(capability)
+    }
+
+    /// Whether the manifest says which versions will do.
+    pub fn is_constrained(&self, capability: &str) -> bool {
+        self.terms.get(capability).is_some_and(|terms| terms.version_constraint.is_some())
+    }
+
+    /// The namespace that calls stay in.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     fn read(&self, capability: &str, raw: &str) -> Result<Target, CallError> {
         let terms = self.terms.get(capability);
         let query = read_query(capability, raw, &self.namespace, terms)?;

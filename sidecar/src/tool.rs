@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mesh_mcp::answer::AnswerReader;
+use mesh_mcp::beside::Beside;
 use mesh_mcp::call::{self, HANDSHAKE_ID, ToolName};
 use mesh_mcp::error::{AnswerError, RpcError};
 use mesh_mcp::message::ServerMessage;
@@ -33,6 +34,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(HANDSHAKE_ID + 1);
 #[derive(Debug)]
 pub struct ToolCall {
     arguments: RawJson,
+    beside: Option<Beside>,
     listening: Option<Listening>,
 }
 
@@ -41,6 +43,7 @@ pub struct ToolCall {
 struct Listening {
     notes: mpsc::Sender<Bytes>,
     limits: Limits,
+    wants_progress: bool,
     /// Whether it has heard something: from then on the call belongs to the provider that said it.
     has_begun: AtomicBool,
 }
@@ -68,12 +71,21 @@ struct Cancel<'c> {
 impl ToolCall {
     /// A call whose answer is wanted as a whole.
     pub fn new(arguments: RawJson) -> Self {
-        Self { arguments, listening: None }
+        Self { arguments, beside: None, listening: None }
     }
 
-    /// A call whose caller also wants to hear what the server says on the way, message by message.
-    pub fn listening(arguments: RawJson, notes: mpsc::Sender<Bytes>, limits: Limits) -> Self {
-        Self { arguments, listening: Some(Listening { notes, limits, has_begun: AtomicBool::new(false) }) }
+    /// The same, with what a client said beside the tool and the arguments.
+    #[must_use]
+    pub fn with(self, beside: Beside) -> Self {
+        Self { beside: Some(beside), ..self }
+    }
+
+    /// The same for a caller that also wants to hear what the server says on the way, message by message, and perhaps how
+    /// far it is.
+    #[must_use]
+    pub fn listening(self, notes: mpsc::Sender<Bytes>, limits: Limits, wants_progress: bool) -> Self {
+        let listening = Listening { notes, limits, wants_progress, has_begun: AtomicBool::new(false) };
+        Self { listening: Some(listening), ..self }
     }
 
     async fn carry(
@@ -103,8 +115,13 @@ impl ToolCall {
             None => stamp.in_time(Box::pin(speak(endpoint))).await.map_err(unsent)?,
         };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let call =
-            call::ToolCall { id, tool, arguments: &self.arguments, wants_progress: self.listening.is_some() };
+        let call = call::ToolCall {
+            id,
+            tool,
+            arguments: &self.arguments,
+            wants_progress: self.listening.as_ref().is_some_and(|listening| listening.wants_progress),
+            beside: self.beside.as_ref(),
+        };
         let mut head = manner.head.copy();
         if let Some((name, value)) = manner.form.header(tool) {
             head.add(&name, value);

@@ -1,5 +1,6 @@
 //! An MCP agent that does as it is told: it speaks any era, fails on command, and counts what it executes.
 
+mod act;
 mod answer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,46 +16,11 @@ use mesh_daemon::listen::Listener;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::act::{Act, Speech};
 use self::answer::{Reply, Waiting, error, progress, reply, result, stream};
 
 /// The session that an agent with sessions mints.
 const SESSION: &str = "session-";
-
-/// How an agent wants to be spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Speech {
-    /// Revision 2026-07-28: stateless, with routing headers, which it checks.
-    Current,
-    /// `initialize` first, and its session from then on.
-    Session,
-    /// `initialize` first, without a session.
-    Handshake,
-    /// `tools/call` and nothing else.
-    #[default]
-    Bare,
-}
-
-/// What an agent does with one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Act {
-    /// Executes it and answers.
-    #[default]
-    Answer,
-    /// Executes it, waits, and answers.
-    AnswerAfter(Duration),
-    /// Executes it, reports its progress so many times, each after this pause, and answers. Only as a stream.
-    Progress(usize, Duration),
-    /// Executes it and closes the connection instead of answering.
-    Vanish,
-    /// Refuses it with this status.
-    Refuse(u16),
-    /// Executes it and answers something that is no JSON-RPC.
-    Babble,
-    /// Executes it and reports that the tool failed.
-    ToolError,
-    /// Answers with a JSON-RPC error.
-    RpcError(i64),
-}
 
 /// A running agent.
 #[derive(Debug)]
@@ -249,6 +215,15 @@ impl Script {
 
     async fn call(&self, message: &Value) -> Result<Reply, std::io::Error> {
         let act = lock(&self.acts).pop_front().unwrap_or(*lock(&self.otherwise));
+        if act == Act::AskBack && message["params"]["requestState"] != self.state() {
+            return Ok(match &message["params"]["requestState"] {
+                Value::Null => result(
+                    message,
+                    json!({"resultType": "input_required", "requestState": self.state(), "inputRequests": {}}),
+                ),
+                _ => error(StatusCode::OK, message, -32602, "this state is none of mine"),
+            });
+        }
         if !matches!(act, Act::Refuse(_) | Act::RpcError(_)) {
             self.executed.fetch_add(1, Ordering::SeqCst);
             let call = message["params"]["arguments"]["call"].as_u64();
@@ -264,7 +239,7 @@ impl Script {
             Act::Babble => return Ok(reply(StatusCode::OK, "blah".to_owned())),
             Act::RpcError(code) => return Ok(error(StatusCode::OK, message, code, "no")),
             Act::AnswerAfter(pause) => tokio::time::sleep(pause).await,
-            Act::Answer | Act::ToolError | Act::Progress(..) => {}
+            Act::Answer | Act::ToolError | Act::Progress(..) | Act::AskBack => {}
         }
         let text = format!("{} did {}", self.name, message["params"]["arguments"]);
         let outcome = json!({"content": [{"type": "text", "text": text}], "isError": act == Act::ToolError,
@@ -274,6 +249,11 @@ impl Script {
         }
         waiting.is_over = true;
         Ok(if self.streams { stream(message, &outcome) } else { result(message, outcome) })
+    }
+
+    /// What it hands out to be given back.
+    fn state(&self) -> String {
+        format!("state of {}", self.name)
     }
 
     fn session_id(&self) -> String {

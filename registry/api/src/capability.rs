@@ -214,7 +214,8 @@ impl ToolHints {
         self.read_only_hint == Some(true) || self.idempotent_hint == Some(true)
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether nothing is promised.
+    pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 

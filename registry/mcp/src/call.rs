@@ -8,6 +8,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
+use crate::beside::Beside;
 use crate::headers;
 use crate::peer::Peer;
 use crate::raw::RawJson;
@@ -51,6 +52,8 @@ pub struct ToolCall<'a> {
     pub arguments: &'a RawJson,
     /// Whether the server should tell how far it is: a server that is not asked keeps silent until the end.
     pub wants_progress: bool,
+    /// What else the client says, if the call is passed on for one.
+    pub beside: Option<&'a Beside>,
 }
 
 /// A call of a tool at one server, but for what differs from call to call.
@@ -60,7 +63,7 @@ pub struct Form {
     pub peer: Peer,
     /// Headers that every call has.
     pub headers: HeaderMap,
-    /// The members of `_meta` that every call has, as JSON without the braces.
+    /// The members of `_meta` that every call has, each with a comma behind it.
     meta: Vec<u8>,
 }
 
@@ -161,8 +164,9 @@ impl Form {
             Peer::Current => json(&Introduction::of(client)),
             Peer::Handshaken { .. } | Peer::Bare => Vec::new(),
         };
-        let meta = meta.strip_prefix(b"{").and_then(|meta| meta.strip_suffix(b"}")).unwrap_or_default();
-        Self { headers: headers(&peer, CALL), meta: meta.to_vec(), peer }
+        let meta = meta.strip_prefix(b"{").and_then(|meta| meta.strip_suffix(b"}"));
+        let meta = meta.map(|meta| [meta, b","].concat()).unwrap_or_default();
+        Self { headers: headers(&peer, CALL), meta, peer }
     }
 
     /// The header that names the tool, where a server wants one.
@@ -172,25 +176,34 @@ impl Form {
 
     /// The body of one call.
     pub fn fill(&self, call: ToolCall<'_>) -> Bytes {
-        let ToolCall { id, tool: ToolName { name, .. }, arguments, wants_progress } = call;
+        let ToolCall { id, tool: ToolName { name, .. }, arguments, wants_progress, beside } = call;
         let arguments = arguments.as_bytes();
-        let mut body = Vec::with_capacity(FRAME + 2 * name.len() + arguments.len() + self.meta.len());
+        let more = beside.map_or(0, Beside::len);
+        let mut body = Vec::with_capacity(FRAME + 2 * name.len() + arguments.len() + self.meta.len() + more);
         body.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
         write(&mut body, &id);
-        body.extend_from_slice(br#","method":"tools/call","params":{"name":"#);
+        body.extend_from_slice(br#","method":"tools/call","params":{"#);
+        body.extend_from_slice(beside.map_or(&[], Beside::params));
+        body.extend_from_slice(br#""name":"#);
         write(&mut body, name.as_str());
         body.extend_from_slice(br#","arguments":"#);
         body.extend_from_slice(arguments);
-        if !self.meta.is_empty() || wants_progress {
-            body.extend_from_slice(br#","_meta":{"#);
-            body.extend_from_slice(&self.meta);
-            if wants_progress {
-                let comma: &[u8] = if self.meta.is_empty() { b"" } else { b"," };
-                body.extend_from_slice(comma);
-                body.extend_from_slice(br#""progressToken":"#);
-                write(&mut body, &id);
-            }
-            body.push(b'}');
+        body.extend_from_slice(br#","_meta":{"#);
+        let begin = body.len();
+        match beside.and_then(|beside| beside.introduction()).filter(|_| self.peer == Peer::Current) {
+            Some(introduction) => body.extend_from_slice(introduction),
+            None => body.extend_from_slice(&self.meta),
+        }
+        body.extend_from_slice(beside.map_or(&[], Beside::meta));
+        if wants_progress {
+            body.extend_from_slice(br#""progressToken":"#);
+            write(&mut body, &id);
+            body.push(b',');
+        }
+        // Every member has a comma behind it.
+        match body.len() - begin {
+            0 => body.truncate(begin - br#","_meta":{"#.len()),
+            _ => *body.last_mut().unwrap_or(&mut 0) = b'}',
         }
         body.extend_from_slice(b"}}");
         body.into()
@@ -250,7 +263,8 @@ mod tests {
     fn tool_call(peer: &Peer) -> (HeaderMap, String) {
         let arguments = RawJson::read(&Bytes::from_static(br#"{"b": 1e2,  "a": []}"#)).unwrap();
         let tool = ToolName::new("process_data".to_owned());
-        let call = ToolCall { id: 7, tool: &tool, arguments: &arguments, wants_progress: false };
+        let call =
+            ToolCall { id: 7, tool: &tool, arguments: &arguments, wants_progress: false, beside: None };
         let form = Form::of(peer.clone(), US);
         let mut headers = form.headers.clone();
         headers.extend(form.header(&tool).map(|(name, value)| (name, value.clone())));
@@ -289,7 +303,8 @@ mod tests {
         let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
         for peer in [Peer::Current, Peer::Bare] {
             let tool = ToolName::new("work".to_owned());
-            let call = ToolCall { id: 7, tool: &tool, arguments: &arguments, wants_progress: true };
+            let call =
+                ToolCall { id: 7, tool: &tool, arguments: &arguments, wants_progress: true, beside: None };
             let body: Value = serde_json::from_slice(&Form::of(peer.clone(), US).fill(call)).unwrap();
             assert_eq!((&body["id"], &body["params"]["_meta"]["progressToken"]), (&json!(7), &json!(7)));
             assert_eq!(body["params"]["_meta"].as_object().unwrap().len() > 1, peer == Peer::Current);
@@ -301,10 +316,34 @@ mod tests {
         let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
         for name in ["", "a \"quoted\" name", "größe\n"] {
             let tool = ToolName::new(name.to_owned());
-            let call = ToolCall { id: u64::MAX, tool: &tool, arguments: &arguments, wants_progress: true };
+            let call = ToolCall {
+                id: u64::MAX,
+                tool: &tool,
+                arguments: &arguments,
+                wants_progress: true,
+                beside: None,
+            };
             let body: Value = serde_json::from_slice(&Form::of(Peer::Bare, US).fill(call)).unwrap();
             assert_eq!((&body["params"]["name"], &body["id"]), (&json!(name), &json!(u64::MAX)));
         }
+    }
+
+    #[test]
+    fn what_a_client_says_beside_reaches_the_server_that_understands_it() {
+        let params = r#"{"name": "x", "new": 1, "_meta": {"a/b": [],
+            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}}"#;
+        let beside = Beside::read(&serde_json::from_str(params).unwrap(), true, None);
+        let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
+        let tool = ToolName::new("work".to_owned());
+        let params = |peer: Peer| {
+            let beside = Some(&beside);
+            let call = ToolCall { id: 7, tool: &tool, arguments: &arguments, wants_progress: true, beside };
+            serde_json::from_slice::<Value>(&Form::of(peer, US).fill(call)).unwrap()["params"].clone()
+        };
+        let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}, "a/b": [], "progressToken": 7});
+        assert_eq!(params(Peer::Current), json!({"new": 1, "name": "work", "arguments": {}, "_meta": meta}));
+        assert_eq!(params(Peer::Bare)["_meta"], json!({"a/b": [], "progressToken": 7}));
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub const METHOD_NOT_FOUND: i64 = -32601;
 pub const INVALID_PARAMS: i64 = -32602;
 /// The server failed.
 pub const INTERNAL_ERROR: i64 = -32603;
+/// The client did not wait for the answer. The protocol has no code for it; this one is outside of what it reserves, and
+/// others use it for the same.
+pub const REQUEST_CANCELLED: i64 = -32800;
 /// Headers and body disagree (2026-07-28).
 pub const HEADER_MISMATCH: i64 = -32020;
 /// The client lacks a capability that the server needs (2026-07-28).

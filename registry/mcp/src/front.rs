@@ -82,12 +82,16 @@ impl<T: Tools> Front<'_, T> {
     async fn one(&self, incoming: Incoming<'_>) -> Reply {
         match Message::read(incoming.body) {
             Ok(Message::Request(request)) => match self.request(incoming.headers, &request).await {
-                Ok(message) if request.opens_session() && self.server.announces => {
-                    Reply::json(StatusCode::OK, message).with_session()
+                Ok(message) if request.opens_session() => {
+                    Reply::json(StatusCode::OK, message).in_session(self.tools.session())
                 }
                 Ok(message) => Reply::json(StatusCode::OK, message),
                 Err(refusal) => refused(&refusal, Some(request.id)),
             },
+            Ok(Message::Cancelled(id)) => {
+                self.tools.cancel(id);
+                Reply::accepted()
+            }
             Ok(Message::Other) => Reply::accepted(),
             Err(refusal) => refused(&refusal, None),
         }
@@ -108,6 +112,7 @@ impl<T: Tools> Front<'_, T> {
                     let answer = self.request(headers, &request).await;
                     answers.push(answer.unwrap_or_else(|refusal| refusal.message(Some(request.id))));
                 }
+                Ok(Message::Cancelled(id)) => self.tools.cancel(id),
                 Ok(Message::Other) => {}
                 Err(refusal) => answers.push(refusal.message(None)),
             }

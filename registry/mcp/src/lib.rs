@@ -12,10 +12,14 @@ pub mod front;
 
 pub mod answer;
 pub mod call;
+pub mod follow_up;
+
+pub mod beside;
 
 pub mod peer;
 
 pub mod message;
+pub mod note;
 pub mod sse;
 
 pub mod headers;

@@ -55,6 +55,12 @@ impl RawJson {
     }
 }
 
+impl From<&RawValue> for RawJson {
+    fn from(value: &RawValue) -> Self {
+        Self(Bytes::copy_from_slice(value.get().as_bytes()))
+    }
+}
+
 // === impl Pieces ===
 
 impl Pieces {
@@ -80,6 +86,24 @@ impl<'t> Members<'t> {
     /// The value of the member `name`.
     pub fn get(&self, name: &str) -> Option<&'t RawValue> {
         self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
+    }
+
+    /// Puts `value` in the place of the member `name`; `None` when there is none.
+    pub fn replace(&mut self, name: &str, value: &'t RawValue) -> Option<()> {
+        let (_, place) = self.0.iter_mut().find(|(member, _)| member == name)?;
+        *place = value;
+        Some(())
+    }
+
+    /// The object, without space between its members.
+    pub fn object(&self) -> Vec<u8> {
+        let mut object = vec![b'{'];
+        self.write(&mut object);
+        match self.0.is_empty() {
+            true => object.push(b'}'),
+            false => *object.last_mut().unwrap_or(&mut 0) = b'}',
+        }
+        object
     }
 
     /// The object without braces, and a comma behind every member.

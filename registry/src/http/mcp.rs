@@ -66,7 +66,7 @@ pub(super) async fn take(State(api): State<Api>, request: Request) -> Result<Res
 }
 
 impl Tools for Offered<'_> {
-    fn listing(&self) -> Result<Arc<Listing>, Unavailable> {
+    async fn listing(&self) -> Result<Arc<Listing>, Unavailable> {
         Ok(Arc::clone(&LISTING))
     }
 

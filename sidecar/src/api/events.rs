@@ -13,22 +13,43 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use http::HeaderMap;
+use http::header::ACCEPT;
+use mesh_mcp::headers::EVENT_STREAM;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::relay::COMMENT;
+
+/// Messages of a provider that wait for the caller to take them. Then the provider waits as well.
+pub const NOTES: usize = 16;
 
 /// What a call ends with.
 #[derive(Debug)]
 pub struct Ending {
     /// `result` or `error`.
     pub event: &'static str,
-    /// Its data, in one line.
+    /// Its data, in one line; when there are none, there is no event.
     pub data: Bytes,
 }
 
 /// A call that is still going on, or what it ended with.
 pub type Calling<T> = BoxFuture<'static, T>;
+
+/// How a call has begun.
+pub enum Begun<T> {
+    /// It has come to its end already.
+    Ended(T),
+    /// It goes on, and its caller should hear so.
+    GoesOn {
+        /// The rest of it.
+        calling: Calling<T>,
+        /// What happens meanwhile.
+        notes: mpsc::Receiver<Bytes>,
+        /// What has happened so far; nothing when it is the silence that has lasted.
+        first: Option<Bytes>,
+    },
+}
 
 /// The events of a call.
 pub struct Events {
@@ -38,6 +59,21 @@ pub struct Events {
     first: Option<Bytes>,
     keep_alive: Duration,
     alarm: Pin<Box<Sleep>>,
+}
+
+/// Waits until `calling` has ended, or something has happened that its caller should hear, or it was silent for `silence`.
+pub async fn begin<T>(
+    mut calling: Calling<T>,
+    mut notes: mpsc::Receiver<Bytes>,
+    silence: Duration,
+) -> Begun<T> {
+    let first = tokio::select! {
+        biased;
+        Some(note) = notes.recv() => Some(note),
+        ended = &mut calling => return Begun::Ended(ended),
+        () = sleep(silence) => None,
+    };
+    Begun::GoesOn { calling, notes, first }
 }
 
 impl Events {
@@ -74,7 +110,8 @@ impl Events {
         }
         if let Poll::Ready(ending) = ending {
             self.calling = None;
-            return Poll::Ready(Some(event(ending.event, &ending.data)));
+            let is_said = !ending.data.is_empty();
+            return Poll::Ready(is_said.then(|| event(ending.event, &ending.data)));
         }
         self.alarm.as_mut().poll(context).map(|()| Some(COMMENT))
     }
@@ -84,6 +121,14 @@ impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Events").finish_non_exhaustive()
     }
+}
+
+/// Whether the caller would rather have events than one answer: the media types that it accepts, in its order.
+pub fn is_accepted(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types =
+        accepted.flat_map(|value| value.split(',')).map(|one| one.split(';').next().unwrap_or(one));
+    types.any(|one| one.trim().eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 /// One event. Its data may have line breaks, each of which begins another `data:` line; a carriage return is one too, also
@@ -104,6 +149,7 @@ pub fn event(name: &str, data: &[u8]) -> Bytes {
 mod tests {
     use std::future::poll_fn;
 
+    use http::HeaderValue;
     use mesh_mcp::sse;
     use proptest::prelude::*;
 
@@ -134,6 +180,15 @@ mod tests {
         let expected =
             [comment, comment, comment, "event: message\ndata: {\"n\":1}\n\n", "event: result\ndata: {}\n\n"];
         assert_eq!(pieces, expected);
+    }
+
+    #[test]
+    fn events_are_for_those_who_name_them() {
+        let accepts = |value: &'static str| {
+            is_accepted(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]))
+        };
+        assert!(accepts("text/event-stream") && accepts("application/json, Text/Event-Stream;q=0.5"));
+        assert!(!accepts("*/*") && !accepts("application/json") && !is_accepted(&HeaderMap::new()));
     }
 
     proptest! {

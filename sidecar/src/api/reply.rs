@@ -147,6 +147,12 @@ pub fn failure_body(failure: Failure) -> (StatusCode, Vec<u8>) {
     (status, serde_json::to_vec(&FailureBody { body, retryable, attempts }).unwrap_or_default())
 }
 
+/// The body that says what is wrong when no call was made.
+pub fn trouble_body(reason: String) -> Vec<u8> {
+    // A string: writing it has no way to fail.
+    serde_json::to_vec(&ErrorBody::new(Code::Unavailable, reason)).unwrap_or_default()
+}
+
 /// The only place that turns a call's error into an HTTP status.
 fn status_of(error: &CallError) -> (StatusCode, Code) {
     match error {
@@ -209,7 +215,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 /// The answer to a path that does not exist.
 pub async fn no_route(uri: Uri) -> Response<Body> {
     let message = format!(
-        "there is no {}; there are POST /call/{{capability}}, /proxy/{{capability}}/{{path}} and GET \
+        "there is no {}; there are POST /call/{{capability}}, /mcp, /proxy/{{capability}}/{{path}} and GET \
          /explain/{{capability}}, /agents, /capabilities, /livez, /readyz, /metrics",
         uri.path()
     );

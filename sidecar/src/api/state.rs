@@ -1,18 +1,27 @@
 //! What the handlers of the localhost port work with.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use mesh_daemon::alarm::Alarms;
+use mesh_mcp::raw::Pieces;
 use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::linger::linger;
 use crate::discovery::Discovery;
 use crate::endpoint::Endpoints;
 use crate::error::CallError;
+use crate::flights::Flights;
 use crate::metrics::Metrics;
+use crate::offer::Offer;
 use crate::outbound::Outbound;
 use crate::patience::Pace;
 use crate::registration::Stage;
@@ -33,6 +42,12 @@ pub struct State {
     pub discovery: Arc<Discovery>,
     /// Everybody that can be called.
     pub endpoints: Arc<Endpoints>,
+    /// Which tools our agent is offered.
+    pub offer: Arc<Offer>,
+    /// Calls of clients that may cancel them.
+    pub flights: Flights,
+    /// Says when streams that have no end of their own have to end.
+    pub closing: CancellationToken,
     /// Who serves which session.
     pub sessions: Sessions,
     /// What is kept of callers' bodies.
@@ -51,6 +66,11 @@ pub struct State {
     pub alarms: Alarms,
 }
 
+/// Time that a caller may take to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+// === impl State ===
+
 impl State {
     /// Takes a body, unless it announces to be too large.
     ///
@@ -62,5 +82,30 @@ impl State {
             return Err(CallError::BodyTooLarge(self.max_body));
         }
         Ok(body)
+    }
+
+    /// Reads a body to its end.
+    ///
+    /// # Errors
+    /// When it is too large, breaks off, or takes too long.
+    pub async fn read(&self, body: Incoming) -> Result<Bytes, CallError> {
+        let mut body = self.admit(body)?;
+        let reading = pin!(async move {
+            let (mut size, mut pieces) = (0, Pieces::default());
+            while !body.is_end_stream()
+                && let Some(frame) = body.frame().await
+            {
+                let piece = frame.map_err(|_| CallError::BodyIncomplete)?.into_data().unwrap_or_default();
+                size += piece.len();
+                if size > self.max_body {
+                    linger(body);
+                    return Err(CallError::BodyTooLarge(self.max_body));
+                }
+                pieces.push(piece);
+            }
+            Ok(pieces.whole())
+        });
+        let limited = self.alarms.limit(Instant::now() + BODY_TIMEOUT, reading).await;
+        limited.unwrap_or(Err(CallError::BodyIncomplete))
     }
 }

@@ -9,11 +9,14 @@ use serde_json::Value;
 
 use super::duration::duration;
 use crate::hedge::Hedge;
+use crate::offer::Choice;
 use crate::split::{Branch, MAX_BRANCHES, Split};
 use crate::terms::Terms;
 
 /// Most repeats of one call.
 const MAX_RETRIES: u64 = 10;
+/// Most tools that can be asked for.
+const MAX_TOOLS: u64 = 1_000_000;
 /// Largest weight of a branch.
 const MAX_WEIGHT: f64 = 1_000_000.0;
 
@@ -60,6 +63,33 @@ pub(super) fn read_route(
     fields.close();
     terms.entry(capability?).or_default().split = Split { branches };
     Some(())
+}
+
+/// Reads which tools the agent is offered: `dependencies` or `all`, or `{tools, max_tools}`.
+pub(super) fn read_choice(value: &Value, at: &str, findings: &mut Findings) -> Option<Choice> {
+    if !value.is_object() {
+        let all = is_all(value).map_err(|fault| findings.fault(at, fault)).ok()?;
+        return Some(Choice { all, max: None });
+    }
+    let mut fields = Fields::open(value, at, findings)?;
+    let all = fields.optional("tools", is_all).unwrap_or_default();
+    let max = fields.optional("max_tools", max_tools);
+    fields.close();
+    Some(Choice { all, max })
+}
+
+fn is_all(value: &Value) -> Result<bool, String> {
+    match value.as_str() {
+        Some("all") => Ok(true),
+        Some("dependencies") => Ok(false),
+        _ => Err(format!("must be 'dependencies' or 'all', got {value}")),
+    }
+}
+
+fn max_tools(value: &Value) -> Result<usize, String> {
+    let number = value.as_u64().filter(|number| (1..=MAX_TOOLS).contains(number));
+    let number = number.and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| format!("must be a whole number from 1 to {MAX_TOOLS}, got {value}"))
 }
 
 fn read_branch(value: &Value, at: &str, findings: &mut Findings) -> Option<Branch> {

@@ -18,6 +18,8 @@ mod choices;
 mod eras;
 mod lifecycle;
 mod memory;
+mod mesh_as_tools;
+mod mesh_changes;
 mod one_call;
 mod plain_http;
 mod provider_killed;

@@ -84,8 +84,9 @@ impl Sidecar {
         let own = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT);
         let rooms = Rooms::new(config, Some(&manifest), client.clone(), Arc::new(host.clone()), own);
         let (stage, stage_seen) = watch::channel(Stage::NoAgent);
-        let api = Api::new(Arc::new(rooms.state(config, Some(&manifest), stage_seen.clone())));
         let (stop, beside) = (CancellationToken::new(), CancellationToken::new());
+        let state = rooms.state(config, Some(&manifest), stage_seen.clone(), stop.clone());
+        let api = Api::new(Arc::new(state));
         let (is_up, up_seen) = watch::channel(false);
         let registry = Reporting { client, gate: rooms.gate, metrics: rooms.metrics };
         let registrar = Registrar::new(registry, manifest.registration, up_seen, stage);

@@ -52,6 +52,14 @@ impl Listing {
         Self { tools }
     }
 
+    /// Whether it lists exactly these, which are in the order of their names.
+    pub fn lists(&self, tools: &[ListedTool]) -> bool {
+        let same = |(ours, theirs): (&ListedTool, &ListedTool)| {
+            ours.name == theirs.name && ours.entry.get() == theirs.entry.get()
+        };
+        self.tools.len() == tools.len() && self.tools.iter().zip(tools).all(same)
+    }
+
     /// The page that `cursor` names, the first without one.
     pub(super) fn page(&self, cursor: Option<&str>) -> Result<Page<'_>, BadCursor> {
         let start = match cursor {

@@ -118,7 +118,7 @@ pub(super) async fn answer<T: Tools>(
         (Era::Current, "server/discover") => asked.discover(),
         (Era::Older, "initialize") => asked.initialize(&params?),
         (Era::Older, "ping") => asked.complete(Empty {}),
-        (_, "tools/list") => asked.list(tools, &params?),
+        (_, "tools/list") => asked.list(tools, &params?).await,
         (_, "tools/call") => asked.call(tools, &params?).await,
         (Era::Current, "subscriptions/listen") if server.announces => asked.listen(tools, &params?).await,
         (_, unknown) => Err(Refusal::method(era.unknown_method(), unknown)),
@@ -155,8 +155,8 @@ impl Asked<'_> {
         })
     }
 
-    fn list<T: Tools>(&self, tools: &T, params: &Params<'_>) -> Result<Vec<u8>, Refusal> {
-        let listing = tools.listing().map_err(|fault| Refusal::unavailable(&fault))?;
+    async fn list<T: Tools>(&self, tools: &T, params: &Params<'_>) -> Result<Vec<u8>, Refusal> {
+        let listing = tools.listing().await.map_err(|fault| Refusal::unavailable(&fault))?;
         let page = listing.page(params.cursor()?.as_deref());
         let page = page.map_err(|_| Refusal::params("'cursor' is none that this server gave"))?;
         self.complete(ToolsPage {
@@ -177,7 +177,7 @@ impl Asked<'_> {
             _ => &*none,
         };
         let is_current = self.era == Era::Current;
-        let wanted = Wanted { name: &name, arguments, params: self.params, is_current };
+        let wanted = Wanted { id: self.id, name: &name, arguments, params: self.params, is_current };
         match tools.call(wanted).await {
             Some(ToolAnswer::Said { body, is_error }) => self.said(&body, is_error),
             Some(ToolAnswer::Result(result)) if is_current => Ok(passing::to_current(self.id, &result)),

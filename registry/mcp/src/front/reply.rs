@@ -14,9 +14,6 @@ use crate::error::{
 use crate::headers;
 use crate::version::SPOKEN;
 
-/// The session that every client of an older revision is in.
-const SESSION: &str = "everybody";
-
 /// An HTTP response.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -76,10 +73,9 @@ impl Reply {
         Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
-    /// The same with the name of a session, which means nothing to us: clients of older revisions open their stream only in
-    /// one.
-    pub(super) fn with_session(mut self) -> Self {
-        self.headers.insert(headers::SESSION_ID, HeaderValue::from_static(SESSION));
+    /// The same in a session.
+    pub(super) fn in_session(mut self, session: Option<HeaderValue>) -> Self {
+        self.headers.extend(session.map(|session| (headers::SESSION_ID, session)));
         self
     }
 

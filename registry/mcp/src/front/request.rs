@@ -7,11 +7,23 @@ use serde_json::value::RawValue;
 
 use super::reply::Refusal;
 
+/// How a client of an older revision says that it does not wait any more.
+const CANCELLED: &str = "notifications/cancelled";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Cancelled<'b> {
+    #[serde(borrow)]
+    request_id: &'b RawValue,
+}
+
 /// A message of a client.
 #[derive(Debug)]
 pub(super) enum Message<'b> {
     /// Wants an answer.
     Request(Request<'b>),
+    /// Wants no answer any more to the request of this id.
+    Cancelled(&'b RawValue),
     /// Wants none: a notification, or the answer to a request that we never sent.
     Other,
 }
@@ -87,6 +99,10 @@ impl<'b> Message<'b> {
             }
             Envelope { method: None, result: None, error: None, .. } => {
                 Err(Refusal::invalid("the message has no 'method'"))
+            }
+            Envelope { method: Some(method), params: Some(params), .. } if method == CANCELLED => {
+                let cancelled = serde_json::from_str::<Cancelled<'_>>(params.get());
+                Ok(cancelled.map_or(Self::Other, |cancelled| Self::Cancelled(cancelled.request_id)))
             }
             _ => Ok(Self::Other),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use serde_json::value::RawValue;
 
 use super::listing::Listing;
@@ -46,10 +47,18 @@ pub trait Tools: Sync {
     ///
     /// # Errors
     /// When it is not known what there is.
-    fn listing(&self) -> Result<Arc<Listing>, Unavailable>;
+    fn listing(&self) -> impl Future<Output = Result<Arc<Listing>, Unavailable>> + Send;
 
     /// Calls a tool; `None` when there is no such tool, listed or not.
     fn call(&self, wanted: Wanted<'_>) -> impl Future<Output = Option<ToolAnswer>> + Send;
+
+    /// The session that a client of an older revision is in from now on; none when there is no use for one.
+    fn session(&self) -> Option<HeaderValue> {
+        None
+    }
+
+    /// A client of an older revision does not wait for the answer to its request `id` any more.
+    fn cancel(&self, _id: &RawValue) {}
 
     /// Tells whoever asks of every change of the list, until there is nothing more to tell. Asked only of a server that
     /// announces changes.
@@ -66,6 +75,8 @@ pub struct Unavailable(pub String);
 /// A call of a tool.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'r> {
+    /// The id of the request.
+    pub id: &'r RawValue,
     /// The tool.
     pub name: &'r str,
     /// Its arguments, a JSON object.

@@ -69,6 +69,19 @@ async fn notifications_and_answers_are_accepted_in_silence() {
 }
 
 #[tokio::test]
+async fn a_cancelled_request_is_named_to_the_tools() {
+    let table = Table::with(0);
+    for params in
+        [json!({"requestId": 7, "reason": "x"}), json!({"requestId": "seven"}), json!({}), json!([1])]
+    {
+        let message = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params});
+        let answer = send(&table, Method::POST, &[], &message.to_string()).await;
+        assert_eq!(answer.status, 202);
+    }
+    assert_eq!(*table.cancelled.lock().unwrap(), ["7", "\"seven\""]);
+}
+
+#[tokio::test]
 async fn a_version_in_the_headers_is_taken_if_it_is_one_and_else_told_what_is_spoken() {
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
     for (version, is_spoken) in

@@ -3,12 +3,12 @@
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use mesh_mcp::front::listing::{ListedTool, Listing};
 use mesh_mcp::front::origins::Origins;
 use mesh_mcp::front::tools::{Changes, Scope, Server, ToolAnswer, Tools, Unavailable, Wanted};
 use mesh_mcp::front::{Front, Incoming};
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 const SERVER: Server = Server {
@@ -28,6 +28,8 @@ pub(crate) struct Table {
     server: &'static Server,
     /// What it was asked to tell.
     pub(crate) told: Arc<Mutex<Vec<Changes>>>,
+    /// Which requests were cancelled.
+    pub(crate) cancelled: Arc<Mutex<Vec<String>>>,
 }
 
 impl Table {
@@ -36,7 +38,12 @@ impl Table {
         let names = ["refuse", "echo", "größe"].map(str::to_owned).into_iter().chain(others);
         let entry = |name: &str| json!({"name": name, "inputSchema": {"type": "object"}});
         let listed = names.map(|name| ListedTool { entry: to_raw_value(&entry(&name)).unwrap(), name });
-        Self { listing: Arc::new(Listing::new(listed)), server: &SERVER, told: Arc::default() }
+        Self {
+            listing: Arc::new(Listing::new(listed)),
+            server: &SERVER,
+            told: Arc::default(),
+            cancelled: Arc::default(),
+        }
     }
 
     /// One that announces changes.
@@ -47,8 +54,16 @@ impl Table {
 }
 
 impl Tools for Table {
-    fn listing(&self) -> Result<Arc<Listing>, Unavailable> {
+    async fn listing(&self) -> Result<Arc<Listing>, Unavailable> {
         Ok(Arc::clone(&self.listing))
+    }
+
+    fn session(&self) -> Option<HeaderValue> {
+        self.server.announces.then(|| HeaderValue::from_static("s-1"))
+    }
+
+    fn cancel(&self, id: &RawValue) {
+        self.cancelled.lock().unwrap().push(id.to_string());
     }
 
     async fn follow(&self, changes: Changes) {

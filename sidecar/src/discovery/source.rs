@@ -1,0 +1,150 @@
+//! The questions that the registry is asked, and its answers in the form in which they are kept.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mesh_api::page::CapabilityRow;
+use mesh_api::query::CapabilityQuery;
+use mesh_client::client::Client;
+use mesh_client::error::ClientError;
+
+use crate::cache::slot::Source;
+use crate::endpoint::Endpoints;
+use crate::metrics::Metrics;
+use crate::provider::{Origin, Providers};
+use crate::stock::Stock;
+
+/// Asks for providers.
+pub struct ProviderSource {
+    pub(super) client: Client,
+    pub(super) endpoints: Arc<Endpoints>,
+    pub(super) zone: Option<String>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl ProviderSource {
+    pub(super) fn read(&self, origin: Origin) -> Providers {
+        Providers::of(origin, &self.endpoints, self.zone.as_deref())
+    }
+}
+
+/// What a call does not need is not remembered: schemas are most of what an answer weighs.
+fn without_ballast(mut row: CapabilityRow) -> CapabilityRow {
+    row.capability.input_schema = None;
+    row.capability.output_schema = None;
+    row.capability.description = None;
+    row
+}
+
+impl Source for ProviderSource {
+    type Key = CapabilityQuery;
+    type Value = Providers;
+
+    async fn fetch(
+        &self,
+        query: &CapabilityQuery,
+        held: Option<Arc<Providers>>,
+    ) -> Result<Arc<Providers>, ClientError> {
+        let tag = held.as_ref().and_then(|held| held.origin.tag.as_deref());
+        let finding = self.client.find(query, tag).await;
+        self.metrics.discovery_refreshed(finding.is_ok());
+        let finding = match (finding?, held.as_ref()) {
+            (Some(finding), _) => finding,
+            (None, Some(held)) => return Ok(Arc::clone(held)),
+            // Nothing was held, so no tag was sent.
+            (None, None) => return Err(ClientError::Address(query.to_string())),
+        };
+        let is_cold = !finding.page.info.warm;
+        let mut origin = Origin {
+            rows: finding.page.capabilities.into_iter().map(without_ballast).collect(),
+            // A cold answer is never the same as a warm one, whatever the tags of their rows say.
+            tag: finding.tag.filter(|_| !is_cold),
+            resource_version: finding.page.info.resource_version,
+            is_cold,
+            unheard: BTreeSet::new(),
+        };
+        // A registry that has just started empty has not heard everybody yet: whom it does not know need not have left.
+        if let Some(held) = held.as_ref().filter(|_| is_cold) {
+            origin.add_unheard(&held.origin);
+        }
+        match held {
+            Some(held) => Ok(Arc::new(self.read(origin).after(&held))),
+            None => Ok(Arc::new(self.read(origin))),
+        }
+    }
+
+    fn is_empty(providers: &Providers) -> bool {
+        providers.origin.rows.is_empty()
+    }
+
+    fn is_whole(providers: &Providers) -> bool {
+        !providers.origin.is_cold
+    }
+}
+
+/// Asks for what can be called.
+pub struct StockSource {
+    pub(super) client: Client,
+    /// Of our agent.
+    pub(super) namespace: String,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Source for StockSource {
+    type Key = CapabilityQuery;
+    type Value = Stock;
+
+    async fn fetch(
+        &self,
+        query: &CapabilityQuery,
+        held: Option<Arc<Stock>>,
+    ) -> Result<Arc<Stock>, ClientError> {
+        let finding = self.client.find(query, held.as_ref().and_then(|held| held.tag.as_deref())).await;
+        self.metrics.discovery_refreshed(finding.is_ok());
+        let finding = match (finding?, held.as_ref()) {
+            (Some(finding), _) => finding,
+            (None, Some(held)) => return Ok(Arc::clone(held)),
+            // Nothing was held, so no tag was sent.
+            (None, None) => return Err(ClientError::Address(query.to_string())),
+        };
+        let info = finding.page.info;
+        let mut stock = Stock::of(&finding.page.capabilities, &self.namespace);
+        stock.is_cold = !info.warm;
+        stock.resource_version = info.resource_version;
+        stock.tag = finding.tag.filter(|_| info.warm);
+        if let Some(held) = held.filter(|_| !info.warm) {
+            stock.add_unheard(&held);
+        }
+        Ok(Arc::new(stock))
+    }
+
+    fn is_empty(stock: &Stock) -> bool {
+        stock.tools.is_empty()
+    }
+
+    fn is_whole(stock: &Stock) -> bool {
+        !stock.is_cold
+    }
+}
+
+/// Asks for the registry's own pages.
+pub struct PageSource {
+    pub(super) client: Client,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Source for PageSource {
+    type Key = String;
+    type Value = Bytes;
+
+    async fn fetch(&self, target: &String, _: Option<Arc<Bytes>>) -> Result<Arc<Bytes>, ClientError> {
+        let page = self.client.get(target).await;
+        self.metrics.discovery_refreshed(page.is_ok());
+        page.map(Arc::new)
+    }
+
+    fn is_empty(_: &Bytes) -> bool {
+        false
+    }
+}

@@ -1,0 +1,254 @@
+//! What the registry says can be called, as tools: one for each capability, however many agents offer it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mesh_api::capability::{Capability, Stability, ToolHints};
+use mesh_api::health::Status;
+use mesh_api::page::CapabilityRow;
+use mesh_mcp::front::listing::ListedTool;
+use semver::{BuildMetadata, Version};
+use serde::Serialize;
+use serde_json::value::to_raw_value;
+use serde_json::{Map, Value, json};
+
+use crate::naming::tool_name;
+
+/// Largest schema of a tool, in bytes: what is larger fills the memory of whoever lists it.
+const MAX_SCHEMA: usize = 64 * 1024;
+
+/// What one answer of the registry offers.
+#[derive(Debug, Default)]
+pub struct Stock {
+    /// By namespace and capability.
+    pub tools: BTreeMap<(String, String), Arc<Tool>>,
+    /// The tag of the answer.
+    pub tag: Option<String>,
+    /// The newest change in it.
+    pub resource_version: u64,
+    /// Whether the registry had just started empty, and had not heard everybody yet.
+    pub is_cold: bool,
+}
+
+/// A capability as a tool.
+#[derive(Debug)]
+pub struct Tool {
+    /// As it is listed.
+    pub listed: ListedTool,
+    /// The capability.
+    pub capability: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Versions that take the same arguments as the one that is listed.
+    pub versions: String,
+}
+
+/// The entry of a list of tools.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'c> {
+    name: &'c str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'c str>,
+    input_schema: &'c Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_schema: Option<&'c Map<String, Value>>,
+    #[serde(skip_serializing_if = "ToolHints::is_empty")]
+    annotations: &'c ToolHints,
+    #[serde(rename = "_meta")]
+    meta: Meta<'c>,
+}
+
+#[derive(Serialize)]
+struct Meta<'c> {
+    #[serde(rename = "dev.mcp-mesh/capability")]
+    capability: About<'c>,
+}
+
+/// What a tool says of the capability that it stands for.
+#[derive(Serialize)]
+struct About<'c> {
+    name: &'c str,
+    namespace: &'c str,
+    version: &'c Version,
+    stability: Stability,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<&'c str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: &'c Vec<String>,
+}
+
+// === impl Stock ===
+
+impl Stock {
+    /// What `rows` offer to an agent of the namespace `own`. Of several versions the newest one is listed; who is about to
+    /// be forgotten offers nothing any more.
+    pub fn of(rows: &[CapabilityRow], own: &str) -> Self {
+        let mut best: BTreeMap<(&str, &str), &CapabilityRow> = BTreeMap::new();
+        for row in rows.iter().filter(|row| !matches!(row.agent_status, Status::Expired | Status::Offline)) {
+            let kept = best.entry((&row.agent_namespace, &row.capability.name)).or_insert(row);
+            if rank(row) > rank(kept) {
+                *kept = row;
+            }
+        }
+        let tools = best.into_values().filter_map(|row| {
+            let tool = Tool::of(row, own)?;
+            Some(((row.agent_namespace.clone(), row.capability.name.clone()), Arc::new(tool)))
+        });
+        Self { tools: tools.collect(), ..Self::default() }
+    }
+
+    /// Adds what `held` knew: a registry that has just started has not heard everybody yet.
+    pub fn add_unheard(&mut self, held: &Self) {
+        for (key, tool) in &held.tools {
+            self.tools.entry(key.clone()).or_insert_with(|| Arc::clone(tool));
+        }
+    }
+}
+
+/// Which of several rows of one capability is listed: the newest release, before any version that is none yet; of equals
+/// the one with the lowest id, so that everybody lists the same.
+fn rank(row: &CapabilityRow) -> (bool, &Version, std::cmp::Reverse<&str>) {
+    let version = &row.capability.version;
+    (version.pre.is_empty(), version, std::cmp::Reverse(&row.agent_id))
+}
+
+// === impl Tool ===
+
+impl Tool {
+    /// None when its schema is too large to be listed.
+    fn of(row: &CapabilityRow, own: &str) -> Option<Self> {
+        let (capability, namespace) = (&row.capability, &row.agent_namespace);
+        let name = tool_name(namespace, &capability.name, own);
+        let entry = to_raw_value(&Entry::of(&name, capability, namespace)).ok()?;
+        if entry.get().len() > MAX_SCHEMA {
+            tracing::warn!(
+                capability = capability.name,
+                agent.id = row.agent_id,
+                bytes = entry.get().len(),
+                "a tool is not offered: its schema is too large"
+            );
+            return None;
+        }
+        Some(Self {
+            listed: ListedTool { name, entry },
+            capability: capability.name.clone(),
+            namespace: namespace.clone(),
+            versions: like(&capability.version),
+        })
+    }
+}
+
+impl<'c> Entry<'c> {
+    fn of(name: &'c str, capability: &'c Capability, namespace: &'c str) -> Self {
+        Self {
+            name,
+            title: capability.annotations.title.as_deref(),
+            description: capability.description.as_deref(),
+            // Clients refuse a list with a schema in it that is not of an object.
+            input_schema: capability
+                .input_schema
+                .as_ref()
+                .filter(|schema| is_of_object(schema))
+                .unwrap_or(&ANYTHING),
+            output_schema: capability.output_schema.as_ref().filter(|schema| is_of_object(schema)),
+            annotations: &capability.annotations,
+            meta: Meta {
+                capability: About {
+                    name: &capability.name,
+                    namespace,
+                    version: &capability.version,
+                    stability: capability.stability,
+                    category: capability.category.as_deref(),
+                    tags: &capability.tags,
+                },
+            },
+        }
+    }
+}
+
+/// The schema of arguments of which nothing is known.
+static ANYTHING: std::sync::LazyLock<Map<String, Value>> =
+    std::sync::LazyLock::new(|| Map::from_iter([("type".to_owned(), json!("object"))]));
+
+fn is_of_object(schema: &Map<String, Value>) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "object")
+}
+
+/// Versions that take the same arguments as `version` does.
+fn like(version: &Version) -> String {
+    match version {
+        Version { pre, .. } if !pre.is_empty() => {
+            format!("={}", Version { build: BuildMetadata::EMPTY, ..version.clone() })
+        }
+        Version { major: 0, minor, .. } => format!("~0.{minor}"),
+        Version { major, .. } => format!("^{major}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(agent: &str, namespace: &str, mut capability: Value, status: &str) -> CapabilityRow {
+        let mut row = json!({"agent_id": agent, "agent_name": agent, "agent_namespace": namespace,
+            "agent_status": status, "agent_endpoint": "http://10.0.0.1/mcp", "agent_labels": {}, "agent_weight": 1.0,
+            "version": "1.0.0", "tags": [], "stability": "stable", "description": null, "category": null});
+        row.as_object_mut().unwrap().append(capability.as_object_mut().unwrap());
+        serde_json::from_value(row).unwrap()
+    }
+
+    #[test]
+    fn one_tool_stands_for_all_who_offer_it_and_shows_the_newest() {
+        let version = |version: &str| json!({"name": "sum", "version": version});
+        let rows = [
+            row("a", "prod", version("1.2.0"), "healthy"),
+            row("b", "prod", version("2.0.0-rc.1"), "healthy"),
+            row("c", "prod", version("1.10.0"), "degraded"),
+            row("d", "test", version("0.3.1"), "pending"),
+            row("e", "prod", version("3.0.0"), "expired"),
+        ];
+        let stock = Stock::of(&rows, "prod");
+        let tools: Vec<_> =
+            stock.tools.values().map(|tool| (tool.listed.name.as_str(), tool.versions.as_str())).collect();
+        assert_eq!(tools, [("sum", "^1"), ("test__sum", "~0.3")]);
+        assert!(stock.tools.values().next().unwrap().listed.entry.get().contains(r#""version":"1.10.0""#));
+    }
+
+    #[test]
+    fn an_entry_says_what_the_registration_says() {
+        let capability = json!({"name": "sum", "description": "Adds.", "tags": ["math"], "category": "numbers",
+            "input_schema": {"type": "object", "required": ["a"]}, "output_schema": {"type": "array"},
+            "annotations": {"title": "Sum", "readOnlyHint": true}});
+        let stock = Stock::of(&[row("a", "prod", capability, "healthy")], "prod");
+        let entry: Value =
+            serde_json::from_str(stock.tools.values().next().unwrap().listed.entry.get()).unwrap();
+        let about = json!({"name": "sum", "namespace": "prod", "version": "1.0.0", "stability": "stable",
+            "category": "numbers", "tags": ["math"]});
+        assert_eq!(
+            entry,
+            json!({"name": "sum", "title": "Sum", "description": "Adds.",
+            "inputSchema": {"type": "object", "required": ["a"]},
+            "annotations": {"title": "Sum", "readOnlyHint": true},
+            "_meta": {"dev.mcp-mesh/capability": about}})
+        );
+    }
+
+    #[test]
+    fn a_schema_that_would_break_clients_is_not_listed() {
+        let stock = |schema: Value| {
+            Stock::of(&[row("a", "prod", json!({"name": "sum", "input_schema": schema}), "healthy")], "prod")
+        };
+        let entry = stock(json!({"anyOf": []})).tools.into_values().next().unwrap();
+        assert!(entry.listed.entry.get().contains(r#""inputSchema":{"type":"object"}"#));
+        assert!(stock(json!({"type": "object", "x": "y".repeat(MAX_SCHEMA)})).tools.is_empty());
+    }
+
+    #[test]
+    fn versions_that_are_alike_take_the_same_arguments() {
+        let like = |version: &str| like(&version.parse().unwrap());
+        assert_eq!([like("2.3.4"), like("0.4.1"), like("1.0.0-rc.1+5")], ["^2", "~0.4", "=1.0.0-rc.1"]);
+    }
+}

@@ -1,0 +1,41 @@
+//! What a scripted agent can be told.
+
+use std::time::Duration;
+
+/// How an agent wants to be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Speech {
+    /// Revision 2026-07-28: stateless, with routing headers, which it checks.
+    Current,
+    /// `initialize` first, and its session from then on.
+    Session,
+    /// `initialize` first, without a session.
+    Handshake,
+    /// `tools/call` and nothing else.
+    #[default]
+    Bare,
+}
+
+/// What an agent does with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Act {
+    /// Executes it and answers.
+    #[default]
+    Answer,
+    /// Executes it, waits, and answers.
+    AnswerAfter(Duration),
+    /// Executes it, reports its progress so many times, each after this pause, and answers. Only as a stream.
+    Progress(usize, Duration),
+    /// Executes it and closes the connection instead of answering.
+    Vanish,
+    /// Refuses it with this status.
+    Refuse(u16),
+    /// Executes it and answers something that is no JSON-RPC.
+    Babble,
+    /// Executes it and reports that the tool failed.
+    ToolError,
+    /// Answers with a JSON-RPC error.
+    RpcError(i64),
+    /// Executes it once its caller has given back the state that it was handed out when it called first.
+    AskBack,
+}
