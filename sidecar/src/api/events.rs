@@ -62,7 +62,7 @@ pub struct Events {
 }
 
 /// Waits until `calling` has ended, or something has happened that its caller should hear, or it was silent for `silence`.
-pub async fn begin<T>(
+pub async fn begin<T: Send + 'static>(
     mut calling: Calling<T>,
     mut notes: mpsc::Receiver<Bytes>,
     silence: Duration,
@@ -70,7 +70,14 @@ pub async fn begin<T>(
     let first = tokio::select! {
         biased;
         Some(note) = notes.recv() => Some(note),
-        ended = &mut calling => return Begun::Ended(ended),
+        ended = &mut calling => match notes.try_recv() {
+            // What the provider said on the way came together with its last word.
+            Ok(note) => {
+                calling = Box::pin(std::future::ready(ended));
+                Some(note)
+            }
+            Err(_) => return Begun::Ended(ended),
+        },
         () = sleep(silence) => None,
     };
     Begun::GoesOn { calling, notes, first }

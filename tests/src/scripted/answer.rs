@@ -58,7 +58,10 @@ pub(super) fn progress(
         (Bytes::from(format!("event: message\ndata: {event}\n\n")), step > times)
     });
     let events = futures_util::stream::unfold((steps, waiting), move |(mut steps, mut waiting)| async move {
-        tokio::time::sleep(pause).await;
+        // Without a pause everything is there at once, and leaves in one piece.
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         let (event, is_last) = steps.next()?;
         waiting.is_over |= is_last;
         Some((Ok(Frame::data(event)), (steps, waiting)))

@@ -80,6 +80,19 @@ async fn progress_passes_as_it_happens_in_every_era() {
 }
 
 #[tokio::test]
+async fn progress_that_comes_together_with_the_result_is_not_lost() {
+    for speech in [Speech::Current, Speech::Session, Speech::Handshake] {
+        let mesh = mesh(&[speech], &[]).await;
+        mesh.agents[0].always(Act::Progress(6, Duration::ZERO));
+        for _ in 0..5 {
+            let events = read(mesh.listen().await).await;
+            let names: Vec<_> = events.iter().map(|(name, ..)| name.as_str()).collect();
+            assert_eq!(names, [["message"; 6].as_slice(), &["result"]].concat(), "{speech:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_caller_that_goes_away_cancels_the_call() {
     let mesh = mesh(&[Speech::Current], &[]).await;
     mesh.agents[0].always(Act::Progress(1_000, PAUSE));
