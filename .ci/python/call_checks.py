@@ -1,15 +1,11 @@
 """Calls through the mesh to agents that are not ours, and what happens when they fail."""
 
 import json
-import os
-import subprocess
-import sys
 
 from mcp import Client
 
-from mesh import HERE, Mesh, free_port
+from mesh import Mesh
 
-EXAMPLES = HERE.parent.parent / "examples" / "python"
 TEXT = {"text": "one two three"}
 
 
@@ -69,18 +65,6 @@ async def a_capability_that_nobody_offers_is_a_404(mesh: Mesh) -> None:
     assert status == 404 and body["code"] == "no_provider" and "levitate" in body["error"], (status, body)
 
 
-async def the_example_caller_reaches_the_example_agent(mesh: Mesh) -> None:
-    port = free_port()
-    mesh.spawn("agent-example", [sys.executable, str(EXAMPLES / "agent.py"), str(port)])
-    mesh.start_sidecar("example", port, capabilities=[{"name": "reverse_words"}])
-
-    # The other agents offer the tool as well, but their answers say who served them.
-    async def it_answers() -> bool:
-        return run_caller(mesh, "reverse_words", "text=one two").get("structuredContent") == {"text": "two one"}
-
-    await mesh.eventually(it_answers)
-
-
 async def answers(mesh: Mesh, mode: str) -> None:
     """The agent of this mode answers with its own name, as data and in words."""
     expected = {"text": "three two one", "served_by": mode}
@@ -108,14 +92,6 @@ async def survives_a_kill(mesh: Mesh, mode: str) -> None:
     await answers(mesh, mode)
 
 
-def run_caller(mesh: Mesh, *arguments: str) -> dict:
-    """What the example caller prints; nothing when it fails."""
-    environment = {**os.environ, "MESH_URL": mesh.sidecars["caller"]}
-    command = [sys.executable, str(EXAMPLES / "caller.py"), *arguments]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=60)
-    return json.loads(done.stdout) if done.returncode == 0 else {}
-
-
 def telling(result: dict) -> dict:
     """The parts of a tool's result that its tool decided on."""
     return {key: result.get(key) for key in ("content", "structuredContent")} | {"isError": bool(result.get("isError"))}
@@ -131,5 +107,4 @@ CHECKS = [
     a_killed_fastmcp_agent_is_named_and_used_again_when_it_is_back,
     a_killed_older_agent_is_named_and_used_again_though_its_session_is_gone,
     a_capability_that_nobody_offers_is_a_404,
-    the_example_caller_reaches_the_example_agent,
 ]

@@ -11,7 +11,7 @@ CHECK_SECONDS = 20
 
 
 async def the_example_manifests_are_valid(mesh: Mesh) -> None:
-    manifests = [*ROOT.glob("examples/manifests/*.yaml"), *ROOT.glob("deploy/compose/*.yaml")]
+    manifests = [*ROOT.glob("examples/*/*.yaml"), *ROOT.glob("deploy/compose/*.yaml")]
     assert manifests
     for manifest in manifests:
         await accepted(mesh, "mesh-sidecar", "--manifest", manifest)

@@ -1,10 +1,9 @@
 """The smallest agent: a FastMCP server with one tool. It has never heard of the mesh.
 
-    python agent.py [PORT]        # or PORT and HOST in the environment
+    python agent.py        # PORT and HOST in the environment
 """
 
 import os
-import sys
 
 from fastmcp import FastMCP
 
@@ -19,5 +18,4 @@ def reverse_words(text: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("PORT", "8001"))
-    agent.run(transport="http", host=os.environ.get("HOST", "127.0.0.1"), port=port)
+    agent.run(transport="http", host=os.environ.get("HOST", "127.0.0.1"), port=int(os.environ.get("PORT", "8001")))

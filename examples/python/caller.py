@@ -1,6 +1,6 @@
 """The smallest caller: one POST to the sidecar's port on localhost, with the standard library alone.
 
-    python caller.py reverse_words text="the mesh finds it"
+    python caller.py count_words text="the mesh finds it"
 """
 
 import json
@@ -27,5 +27,6 @@ if __name__ == "__main__":
         result = call(capability, dict(pair.split("=", 1) for pair in pairs))
     except HTTPError as error:
         sys.exit(f"{error.code}: {error.read().decode()}")
-    print(json.dumps(result, indent=2))
+    # What went wrong in the tool itself stands in the content.
+    print(json.dumps(result.get("structuredContent") or result["content"]))
     sys.exit(1 if result.get("isError") else 0)
