@@ -280,6 +280,22 @@ mod tests {
     }
 
     #[test]
+    fn which_tools_the_agent_is_offered_is_a_word_or_more_than_that() {
+        let offered =
+            |mesh: &str| read(&format!("id: a\nendpoint: http://a/mcp\n{mesh}\n")).map(|read| read.offered);
+        assert_eq!(offered(""), Ok(Choice { all: false, max: None }));
+        assert_eq!(offered("mesh: all"), Ok(Choice { all: true, max: None }));
+        assert_eq!(offered("mesh: {tools: all, max_tools: 7}"), Ok(Choice { all: true, max: Some(7) }));
+        for (bad, line) in [
+            ("mesh: some", "'mesh' must be 'dependencies' or 'all', got \"some\""),
+            ("mesh: {tool: all}", "did you mean 'tools'?"),
+            ("mesh: {max_tools: 0}", "'mesh.max_tools' must be a whole number from 1"),
+        ] {
+            assert!(offered(bad).unwrap_err()[0].contains(line), "{bad}: {:?}", offered(bad));
+        }
+    }
+
+    #[test]
     fn a_loopback_address_is_remarked_on() {
         assert_eq!(read("id: a\nendpoint: http://localhost:8001/mcp\n").unwrap().remarks().len(), 1);
         let reachable = "id: a\nendpoint: http://localhost:8001/mcp\nadvertise: http://10.0.0.7:8001/mcp\n";
