@@ -106,7 +106,8 @@ pub fn addressed(endpoint: &Endpoint, post: Post) -> Request {
     Request::new(head(endpoint, &post.headers), Payload::Whole(post.body))
 }
 
-fn head(endpoint: &Endpoint, headers: &HeaderMap) -> RequestHead {
+/// The head of a POST to `endpoint` with these headers.
+pub fn head(endpoint: &Endpoint, headers: &HeaderMap) -> RequestHead {
     let address = endpoint.pool.address();
     let mut head = RequestHead::new(Method::POST, &address.path);
     head.add(&HOST, &address.authority);

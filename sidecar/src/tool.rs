@@ -21,7 +21,7 @@ use crate::error::AttemptError;
 use crate::patience::{Limits, Patience};
 use crate::pool::Content;
 use crate::request::{Payload, Request};
-use crate::speech::{Heard, MAX_ANSWER, addressed, end_of_stream, exchange, next_piece, speak};
+use crate::speech::{self, Heard, MAX_ANSWER, addressed, end_of_stream, exchange, next_piece, speak};
 
 /// Time for telling an older server that a call is cancelled.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,12 +30,21 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// this number.
 static NEXT_ID: AtomicU64 = AtomicU64::new(HANDSHAKE_ID + 1);
 
-/// A call of the tool that offers a capability.
+/// A call of the tool that offers a capability, or a question about the task that such a call has become.
 #[derive(Debug)]
 pub struct ToolCall {
-    arguments: RawJson,
+    asked: Asked,
     beside: Option<Beside>,
     listening: Option<Listening>,
+}
+
+/// What the peer is asked.
+#[derive(Debug)]
+enum Asked {
+    /// To execute the tool with these arguments.
+    Call(RawJson),
+    /// About a task.
+    Task { method: String, id: String },
 }
 
 /// A caller that wants to hear what happens on the way to the answer.
@@ -71,7 +80,13 @@ struct Cancel<'c> {
 impl ToolCall {
     /// A call whose answer is wanted as a whole.
     pub fn new(arguments: RawJson) -> Self {
-        Self { arguments, beside: None, listening: None }
+        Self { asked: Asked::Call(arguments), beside: None, listening: None }
+    }
+
+    /// A question about the task `id`, whose parameters are in `beside`.
+    pub fn about_task(method: &str, id: String, beside: Beside) -> Self {
+        let asked = Asked::Task { method: method.to_owned(), id };
+        Self { asked, beside: Some(beside), listening: None }
     }
 
     /// The same, with what a client said beside the tool and the arguments.
@@ -115,24 +130,41 @@ impl ToolCall {
             None => stamp.in_time(Box::pin(speak(endpoint))).await.map_err(unsent)?,
         };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let call = call::ToolCall {
-            id,
-            tool,
-            arguments: &self.arguments,
-            wants_progress: self.listening.as_ref().is_some_and(|listening| listening.wants_progress),
-            beside: self.beside.as_ref(),
-        };
-        let mut head = manner.head.copy();
-        if let Some((name, value)) = manner.form.header(tool) {
-            head.add(&name, value);
-        }
-        stamp.write(&mut head);
-        let request = Request::new(head, Payload::Whole(manner.form.fill(call)));
+        let request = self.request(endpoint, &manner, tool, id, stamp);
         let mut cancel = Cancel { endpoint, manner: &manner, id, is_due: true };
         let outcome = self.hear(endpoint, request, stamp).await;
         cancel.is_due = matches!(outcome, Err(AttemptError::TimedOut | AttemptError::Stalled(_)));
         drop(cancel);
         outcome.map(|heard| (manner, heard))
+    }
+
+    fn request(
+        &self,
+        endpoint: &Endpoint,
+        manner: &Manner,
+        tool: &ToolName,
+        id: u64,
+        stamp: Stamp<'_>,
+    ) -> Request {
+        let (mut head, body) = match (&self.asked, &self.beside) {
+            (Asked::Call(arguments), beside) => {
+                let mut head = manner.head.copy();
+                if let Some((name, value)) = manner.form.header(tool) {
+                    head.add(&name, value);
+                }
+                let wants_progress =
+                    self.listening.as_ref().is_some_and(|listening| listening.wants_progress);
+                let call = call::ToolCall { id, tool, arguments, wants_progress, beside: beside.as_ref() };
+                (head, manner.form.fill(call))
+            }
+            (Asked::Task { method, id: task }, beside) => {
+                let nothing = Beside::default();
+                let post = manner.form.about_task(id, method, task, beside.as_ref().unwrap_or(&nothing));
+                (speech::head(endpoint, &post.headers), post.body)
+            }
+        };
+        stamp.write(&mut head);
+        Request::new(head, Payload::Whole(body))
     }
 
     async fn hear(
@@ -184,11 +216,11 @@ impl Errand for ToolCall {
     type Answer = Answer;
 
     fn is_call_of(&self, _name: &str) -> bool {
-        true
+        matches!(self.asked, Asked::Call(_))
     }
 
     fn can_race(&self) -> bool {
-        self.listening.is_none()
+        self.listening.is_none() && matches!(self.asked, Asked::Call(_))
     }
 
     fn can_repeat(&self) -> bool {

@@ -158,6 +158,7 @@ async fn serve(script: Arc<Script>, request: Request<Incoming>) -> Result<Reply,
                 script.call_once(&message, speech).await
             }
         },
+        "tasks/get" | "tasks/cancel" => Ok(script.task(&head.headers, &message)),
         _ => Ok(unknown_method(&message, speech)),
     }
 }
@@ -224,6 +225,10 @@ impl Script {
                 _ => error(StatusCode::OK, message, -32602, "this state is none of mine"),
             });
         }
+        if act == Act::MakeTask {
+            let task = json!({"resultType": "task", "taskId": self.task_id(), "status": "working"});
+            return Ok(result(message, task));
+        }
         if !matches!(act, Act::Refuse(_) | Act::RpcError(_)) {
             self.executed.fetch_add(1, Ordering::SeqCst);
             let call = message["params"]["arguments"]["call"].as_u64();
@@ -239,7 +244,7 @@ impl Script {
             Act::Babble => return Ok(reply(StatusCode::OK, "blah".to_owned())),
             Act::RpcError(code) => return Ok(error(StatusCode::OK, message, code, "no")),
             Act::AnswerAfter(pause) => tokio::time::sleep(pause).await,
-            Act::Answer | Act::ToolError | Act::Progress(..) | Act::AskBack => {}
+            Act::Answer | Act::ToolError | Act::Progress(..) | Act::AskBack | Act::MakeTask => {}
         }
         let text = format!("{} did {}", self.name, message["params"]["arguments"]);
         let outcome = json!({"content": [{"type": "text", "text": text}], "isError": act == Act::ToolError,
@@ -249,6 +254,21 @@ impl Script {
         }
         waiting.is_over = true;
         Ok(if self.streams { stream(message, &outcome) } else { result(message, outcome) })
+    }
+
+    /// Tells of its task, and knows no other.
+    fn task(&self, headers: &HeaderMap, message: &Value) -> Reply {
+        let (task, named) = (self.task_id(), headers.get("mcp-name"));
+        if message["params"]["taskId"] != task || named.is_none_or(|named| *named != task) {
+            return error(StatusCode::OK, message, -32602, "this task is none of mine");
+        }
+        let done =
+            json!({"resultType": "complete", "taskId": task, "status": "completed", "served_by": self.name});
+        result(message, done)
+    }
+
+    fn task_id(&self) -> String {
+        format!("task-of-{}", self.name)
     }
 
     /// What it hands out to be given back.

@@ -9,8 +9,6 @@ use serde_json::value::RawValue;
 use crate::raw::Members;
 use crate::version;
 
-/// What a server wants back with the follow-up of a call.
-pub const REQUEST_STATE: &str = "requestState";
 /// What the names of the protocol's own members of `_meta` begin with.
 const RESERVED: &str = "io.modelcontextprotocol/";
 /// The revision in `_meta`, which belongs to the hop.
@@ -29,8 +27,8 @@ pub struct Beside {
 
 impl Beside {
     /// What stands in the parameters of a client's call beside the tool and the arguments; `is_current` says whether the
-    /// client speaks the current revision, and `request_state` stands in place of what the client named as such.
-    pub fn read(params: &Members<'_>, is_current: bool, request_state: Option<&str>) -> Self {
+    /// client speaks the current revision, and the text of `given_back` stands in place of the member of that name.
+    pub fn read(params: &Members<'_>, is_current: bool, given_back: Option<(&str, &str)>) -> Self {
         let mut beside = Self::default();
         if is_current {
             let mut introduction = Vec::new();
@@ -41,12 +39,12 @@ impl Beside {
             match &**name {
                 "name" | "arguments" => {}
                 "_meta" => beside.read_meta(value),
-                REQUEST_STATE if request_state.is_some() => {}
+                name if given_back.is_some_and(|(replaced, _)| replaced == name) => {}
                 name => member(&mut beside.params, name, value),
             }
         }
-        if let Some(state) = request_state {
-            member(&mut beside.params, REQUEST_STATE, &state);
+        if let Some((name, text)) = given_back {
+            member(&mut beside.params, name, text);
         }
         beside
     }
@@ -96,6 +94,8 @@ fn member(into: &mut Vec<u8>, name: &str, value: &(impl Serialize + ?Sized)) {
 mod tests {
     use super::*;
 
+    const REQUEST_STATE: &str = "requestState";
+
     #[test]
     fn everything_passes_on_but_for_what_belongs_to_the_hop() {
         let params = r#"{"name": "x", "new": 1e2, "arguments": {}, "requestState": "s", "_meta": {"a/b": [ ],
@@ -103,7 +103,7 @@ mod tests {
             "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}}"#;
         let params: Members<'_> = serde_json::from_str(params).unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let beside = Beside::read(&params, true, Some("t"));
+        let beside = Beside::read(&params, true, Some((REQUEST_STATE, "t")));
         assert_eq!(text(beside.params()), r#""new":1e2,"requestState":"t","#);
         assert_eq!(text(beside.meta()), r#""a/b":[ ],"#);
         let introduction = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation": {}},"#;

@@ -180,34 +180,70 @@ impl Form {
         let arguments = arguments.as_bytes();
         let more = beside.map_or(0, Beside::len);
         let mut body = Vec::with_capacity(FRAME + 2 * name.len() + arguments.len() + self.meta.len() + more);
-        body.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-        write(&mut body, &id);
-        body.extend_from_slice(br#","method":"tools/call","params":{"#);
+        open(&mut body, id, CALL);
         body.extend_from_slice(beside.map_or(&[], Beside::params));
         body.extend_from_slice(br#""name":"#);
         write(&mut body, name.as_str());
         body.extend_from_slice(br#","arguments":"#);
         body.extend_from_slice(arguments);
-        body.extend_from_slice(br#","_meta":{"#);
+        body.push(b',');
+        self.close(&mut body, beside, wants_progress.then_some(id));
+        body.into()
+    }
+
+    /// A request about the task of a call; `beside` holds its parameters.
+    pub fn about_task(&self, id: u64, method: &str, task: &str, beside: &Beside) -> Post {
+        let mut headers = headers(&self.peer, method);
+        if self.peer == Peer::Current {
+            headers.insert(headers::NAME, headers::value(task));
+        }
+        let mut body = Vec::with_capacity(FRAME + self.meta.len() + beside.len());
+        open(&mut body, id, method);
+        body.extend_from_slice(beside.params());
+        self.close(&mut body, Some(beside), None);
+        Post { headers, body: body.into() }
+    }
+
+    /// Ends a request whose parameters have been written but for `_meta`, each with a comma behind it.
+    fn close(&self, body: &mut Vec<u8>, beside: Option<&Beside>, progress_token: Option<u64>) {
+        let before = body.len();
+        body.extend_from_slice(br#""_meta":{"#);
         let begin = body.len();
-        match beside.and_then(|beside| beside.introduction()).filter(|_| self.peer == Peer::Current) {
+        match beside.and_then(Beside::introduction).filter(|_| self.peer == Peer::Current) {
             Some(introduction) => body.extend_from_slice(introduction),
             None => body.extend_from_slice(&self.meta),
         }
         body.extend_from_slice(beside.map_or(&[], Beside::meta));
-        if wants_progress {
+        if let Some(token) = progress_token {
             body.extend_from_slice(br#""progressToken":"#);
-            write(&mut body, &id);
+            write(body, &token);
             body.push(b',');
         }
-        // Every member has a comma behind it.
-        match body.len() - begin {
-            0 => body.truncate(begin - br#","_meta":{"#.len()),
-            _ => *body.last_mut().unwrap_or(&mut 0) = b'}',
+        if body.len() == begin {
+            body.truncate(before);
+            drop_comma(body);
+        } else {
+            drop_comma(body);
+            body.push(b'}');
         }
         body.extend_from_slice(b"}}");
-        body.into()
     }
+}
+
+/// Nothing comes after the last member.
+fn drop_comma(body: &mut Vec<u8>) {
+    if body.last() == Some(&b',') {
+        body.pop();
+    }
+}
+
+/// Begins a request, up to the first of its parameters.
+fn open(body: &mut Vec<u8>, id: u64, method: &str) {
+    body.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    write(body, &id);
+    body.extend_from_slice(br#","method":"#);
+    write(body, method);
+    body.extend_from_slice(br#","params":{"#);
 }
 
 impl Introduction {
@@ -326,6 +362,26 @@ mod tests {
             let body: Value = serde_json::from_slice(&Form::of(Peer::Bare, US).fill(call)).unwrap();
             assert_eq!((&body["params"]["name"], &body["id"]), (&json!(name), &json!(u64::MAX)));
         }
+    }
+
+    #[test]
+    fn a_request_about_a_task_names_it_in_the_header_too() {
+        let params = r#"{"taskId": "sealed", "inputResponses": {"a": 1}}"#;
+        let beside = Beside::read(&serde_json::from_str(params).unwrap(), true, Some(("taskId", "t 1")));
+        let post = Form::of(Peer::Current, US).about_task(9, "tasks/update", "t 1", &beside);
+        assert_eq!(
+            (&post.headers[headers::METHOD], &post.headers[headers::NAME]),
+            (&HeaderValue::from_static("tasks/update"), &HeaderValue::from_static("t 1"))
+        );
+        let body: Value = serde_json::from_slice(&post.body).unwrap();
+        assert_eq!(
+            (&body["id"], &body["params"]["taskId"], &body["params"]["inputResponses"]["a"]),
+            (&json!(9), &json!("t 1"), &json!(1))
+        );
+        let none = Beside::read(&serde_json::from_str("{}").unwrap(), false, None);
+        let post = Form::of(Peer::Bare, US).about_task(9, "tasks/get", "t", &none);
+        let body: Value = serde_json::from_slice(&post.body).unwrap();
+        assert_eq!(body, json!({"jsonrpc": "2.0", "id": 9, "method": "tasks/get", "params": {}}));
     }
 
     #[test]

@@ -6,13 +6,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::beside::REQUEST_STATE;
 use crate::raw::{Members, RawJson};
 
+/// The state of a call that asks back.
+pub const REQUEST_STATE: &str = "requestState";
 /// The id of a task.
 pub const TASK_ID: &str = "taskId";
 /// What all sealed texts begin with.
 const SEAL: &str = "m1.";
+
+/// Whether `method` is about a task.
+pub fn is_about_task(method: &str) -> bool {
+    matches!(method, "tasks/get" | "tasks/update" | "tasks/cancel")
+}
 
 /// Whose something is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,4 +38,6 @@ pub enum Act {
     RpcError(i64),
     /// Executes it once its caller has given back the state that it was handed out when it called first.
     AskBack,
+    /// Makes a task of it, and tells of the task whoever asks for it by its id.
+    MakeTask,
 }

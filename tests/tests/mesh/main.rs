@@ -20,6 +20,7 @@ mod lifecycle;
 mod memory;
 mod mesh_as_tools;
 mod mesh_changes;
+mod mesh_follow_ups;
 mod one_call;
 mod plain_http;
 mod provider_killed;

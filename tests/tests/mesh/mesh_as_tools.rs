@@ -1,8 +1,6 @@
 //! The sidecar's `POST /mcp`: the mesh as tools, for the official Rust SDK in both of its lifecycles and for requests that are
 //! written by hand.
 
-use std::time::Duration;
-
 use mesh_tests::exchange::{self, Answer};
 use mesh_tests::registry::TestRegistry;
 use mesh_tests::scripted::{Act, ScriptedAgent, Speech};
@@ -43,7 +41,7 @@ pub(crate) async fn ask(sidecar: &TestSidecar, is_current: bool, method: &str, p
     send(sidecar, is_current, &request(is_current, method, params)).await.json()
 }
 
-async fn call(sidecar: &TestSidecar, is_current: bool, name: &str, arguments: Value) -> Value {
+pub(crate) async fn call(sidecar: &TestSidecar, is_current: bool, name: &str, arguments: Value) -> Value {
     ask(sidecar, is_current, "tools/call", json!({"name": name, "arguments": arguments})).await
 }
 
@@ -63,7 +61,7 @@ pub(crate) async fn listed(sidecar: &TestSidecar) -> (Vec<String>, usize) {
 }
 
 /// What went wrong, in a result that a model can read.
-fn trouble(answer: &Value) -> Value {
+pub(crate) fn trouble(answer: &Value) -> Value {
     assert_eq!(answer["result"]["isError"], true, "{answer}");
     let text = answer["result"]["content"][0]["text"].as_str().expect("a text");
     serde_json::from_str(text).expect("the text is JSON")
@@ -153,6 +151,11 @@ async fn ten_thousand_tools_come_in_pages_and_any_of_them_can_be_found_and_calle
         assert_eq!(registry.post("/agents", &document).await.status, 200);
     }
     let sidecar = TestSidecar::caller(&registry, &[]).await;
+    // The first list of so many takes the registry a while.
+    until("there is a list", async || {
+        ask(&sidecar, true, "tools/list", json!({})).await.get("result").map(drop)
+    })
+    .await;
     let (names, pages) = listed(&sidecar).await;
     assert_eq!((names.len(), pages), (10_000, 20));
     assert!(names.is_sorted());
@@ -164,6 +167,8 @@ async fn ten_thousand_tools_come_in_pages_and_any_of_them_can_be_found_and_calle
         own.endpoint()
     );
     let few = TestSidecar::beside(&registry, &manifest).await;
+    until("there is a list", async || ask(&few, true, "tools/list", json!({})).await.get("result").map(drop))
+        .await;
     assert_eq!(listed(&few).await.0, ["mesh__call_tool", "mesh__search_tools", "tool_3_777"]);
     let found = call(&few, true, "mesh__search_tools", json!({"query": "tool_7_123", "limit": 3})).await;
     let found = found["result"]["structuredContent"]["tools"].clone();
@@ -199,83 +204,6 @@ async fn what_goes_wrong_is_told_so_that_a_model_can_react() {
     })
     .await;
     assert_eq!(listed(&sidecar).await.0, ["work"]);
-}
-
-#[tokio::test]
-async fn the_state_of_a_call_that_asks_back_finds_the_agent_that_made_it() {
-    let registry = TestRegistry::in_memory().await;
-    let mut agents = Vec::new();
-    for id in ["a", "b"] {
-        let agent = ScriptedAgent::start(id, Speech::Current).await;
-        agent.always(Act::AskBack);
-        registry.offer(id, &agent.endpoint(), &json!({"name": "work"}), &json!({})).await;
-        agents.push(agent);
-    }
-    let sidecar = TestSidecar::caller(&registry, &[]).await;
-    let sidecar = &sidecar;
-    let call = |n: usize| async move {
-        let mut params = json!({"name": "work", "arguments": {"n": n}});
-        let asked = ask(sidecar, true, "tools/call", params.clone()).await["result"].take();
-        assert_eq!(asked["resultType"], "input_required");
-        params["requestState"] = asked["requestState"].clone();
-        params["inputResponses"] = json!({});
-        let done = ask(sidecar, true, "tools/call", params).await;
-        assert_eq!(done["result"]["structuredContent"]["arguments"], json!({"n": n}), "{done}");
-    };
-    // At once, so that there is work for both.
-    futures_util::future::join_all((0..20).map(call)).await;
-    assert_eq!(agents.iter().map(ScriptedAgent::executed).sum::<usize>(), 20);
-    assert!(agents.iter().all(|agent| agent.executed() > 0), "both were asked");
-    let foreign = json!({"name": "work", "arguments": {}, "requestState": "state of a"});
-    assert_eq!(ask(sidecar, true, "tools/call", foreign).await["error"]["code"], -32602);
-    // A client of an older revision cannot answer, and is told so.
-    let older = ask(sidecar, false, "tools/call", json!({"name": "work"})).await;
-    assert!(trouble(&older)["error"].is_string());
-}
-
-#[tokio::test]
-async fn progress_and_cancellation_reach_the_other_side_in_every_era() {
-    const PAUSE: Duration = Duration::from_millis(60);
-    for speech in [Speech::Current, Speech::Session] {
-        let registry = TestRegistry::in_memory().await;
-        let agent = ScriptedAgent::start("a", speech).await;
-        registry.offer("a", &agent.endpoint(), &json!({"name": "work"}), &json!({})).await;
-        let sidecar = TestSidecar::caller(&registry, &[]).await;
-        for is_current in [true, false] {
-            agent.next(&[
-                Act::Progress(3, PAUSE),
-                Act::Progress(10_000, PAUSE),
-                Act::Progress(10_000, PAUSE),
-            ]);
-            let params = json!({"name": "work", "arguments": {}, "_meta": {"progressToken": "mine"}});
-            let message = request(is_current, "tools/call", params);
-            let events = open(&sidecar, is_current, &message).await.text().await.expect("it ends");
-            let events: Vec<Value> = events
-                .lines()
-                .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
-                .collect();
-            let steps: Vec<_> = events.iter().map(|event| event["params"]["progress"].clone()).collect();
-            assert_eq!(steps, [json!(1), json!(2), json!(3), json!(null)], "{speech:?} {is_current}");
-            assert!(events[..3].iter().all(|event| event["params"]["progressToken"] == "mine"));
-            assert_eq!(events[3]["id"], "q-1");
-
-            // Going away cancels, and so does saying so.
-            let gone = agent.abandoned();
-            let mut response = open(&sidecar, is_current, &message).await;
-            response.chunk().await.expect("it goes on").expect("progress");
-            drop(response);
-            until("the agent is alone", async || (agent.abandoned() == gone + 1).then_some(())).await;
-            let response = open(&sidecar, is_current, &message).await;
-            if is_current {
-                continue;
-            }
-            let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "q-1"}});
-            assert_eq!(send(&sidecar, false, &cancelled).await.status, 202);
-            let last = timeout(PATIENCE, response.text()).await.expect("it ends").expect("a text");
-            assert!(last.contains("-32800"), "{last}");
-            until("the agent is alone", async || (agent.abandoned() == gone + 2).then_some(())).await;
-        }
-    }
 }
 
 /// The stream of the answer to `message`.

@@ -8,7 +8,8 @@ use super::era::Era;
 use super::passing;
 use super::reply::{Refusal, success};
 use super::request::{Params, Request, is_object};
-use super::tools::{Server, ToolAnswer, Tools, Wanted};
+use super::tools::{AboutTask, Server, ToolAnswer, Tools, Wanted};
+use crate::follow_up::is_about_task;
 use crate::version::{NEWEST_WITH_HANDSHAKE, SPOKEN, has_handshake};
 
 /// A result with what the current era adds to every one.
@@ -121,7 +122,10 @@ pub(super) async fn answer<T: Tools>(
         (_, "tools/list") => asked.list(tools, &params?).await,
         (_, "tools/call") => asked.call(tools, &params?).await,
         (Era::Current, "subscriptions/listen") if server.announces => asked.listen(tools, &params?).await,
-        (_, unknown) => Err(Refusal::method(era.unknown_method(), unknown)),
+        (_, method) => match asked.about_task(tools, method).await {
+            Some(answer) => asked.answered(answer),
+            None => Err(Refusal::method(era.unknown_method(), method)),
+        },
     }
 }
 
@@ -178,15 +182,29 @@ impl Asked<'_> {
         };
         let is_current = self.era == Era::Current;
         let wanted = Wanted { id: self.id, name: &name, arguments, params: self.params, is_current };
-        match tools.call(wanted).await {
-            Some(ToolAnswer::Said { body, is_error }) => self.said(&body, is_error),
-            Some(ToolAnswer::Result(result)) if is_current => Ok(passing::to_current(self.id, &result)),
-            Some(ToolAnswer::Result(result)) => match passing::to_older(self.id, &result) {
+        let answer = tools.call(wanted).await;
+        self.answered(answer.ok_or_else(|| Refusal::params(format!("Unknown tool: {name}")))?)
+    }
+
+    async fn about_task<T: Tools>(&self, tools: &T, method: &str) -> Option<ToolAnswer> {
+        if !is_about_task(method) {
+            return None;
+        }
+        let is_current = self.era == Era::Current;
+        tools.about_task(AboutTask { method, params: self.params, is_current }).await
+    }
+
+    fn answered(&self, answer: ToolAnswer) -> Result<Vec<u8>, Refusal> {
+        match answer {
+            ToolAnswer::Said { body, is_error } => self.said(&body, is_error),
+            ToolAnswer::Result(result) if self.era == Era::Current => {
+                Ok(passing::to_current(self.id, &result))
+            }
+            ToolAnswer::Result(result) => match passing::to_older(self.id, &result) {
                 Some(message) => Ok(message),
                 None => self.said(passing::WANTS_MORE.as_bytes(), true),
             },
-            Some(ToolAnswer::Refused(error)) => Err(Refusal::passed_on(error)),
-            None => Err(Refusal::params(format!("Unknown tool: {name}"))),
+            ToolAnswer::Refused(error) => Err(Refusal::passed_on(error)),
         }
     }
 

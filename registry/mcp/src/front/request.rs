@@ -100,7 +100,9 @@ impl<'b> Message<'b> {
             Envelope { method: None, result: None, error: None, .. } => {
                 Err(Refusal::invalid("the message has no 'method'"))
             }
-            Envelope { method: Some(method), params: Some(params), .. } if method == CANCELLED => {
+            Envelope { method: Some(method), params: Some(params), .. }
+                if method == CANCELLED && is_object(params) =>
+            {
                 let cancelled = serde_json::from_str::<Cancelled<'_>>(params.get());
                 Ok(cancelled.map_or(Self::Other, |cancelled| Self::Cancelled(cancelled.request_id)))
             }

@@ -52,6 +52,11 @@ pub trait Tools: Sync {
     /// Calls a tool; `None` when there is no such tool, listed or not.
     fn call(&self, wanted: Wanted<'_>) -> impl Future<Output = Option<ToolAnswer>> + Send;
 
+    /// Answers a request about the task of a call; `None` when there are no tasks here.
+    fn about_task(&self, _asked: AboutTask<'_>) -> impl Future<Output = Option<ToolAnswer>> + Send {
+        std::future::ready(None)
+    }
+
     /// The session that a client of an older revision is in from now on; none when there is no use for one.
     fn session(&self) -> Option<HeaderValue> {
         None
@@ -84,6 +89,17 @@ pub struct Wanted<'r> {
     /// All parameters of the request as they came, these two among them.
     pub params: Option<&'r RawValue>,
     /// Whether the client speaks the current revision, so that what it says about itself is in the parameters.
+    pub is_current: bool,
+}
+
+/// A request about the task of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct AboutTask<'r> {
+    /// What to do.
+    pub method: &'r str,
+    /// All parameters of the request as they came.
+    pub params: Option<&'r RawValue>,
+    /// Whether the client speaks the current revision.
     pub is_current: bool,
 }
 

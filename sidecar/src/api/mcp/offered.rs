@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use mesh_mcp::beside::{Beside, REQUEST_STATE};
-use mesh_mcp::error::{INVALID_PARAMS, REQUEST_CANCELLED, RpcError};
-use mesh_mcp::follow_up::{self, Holder, seal_result};
+use mesh_mcp::beside::Beside;
+use mesh_mcp::error::{INTERNAL_ERROR, INVALID_PARAMS, REQUEST_CANCELLED, RpcError};
+use mesh_mcp::follow_up::{self, Holder, REQUEST_STATE, TASK_ID, seal_result};
 use mesh_mcp::front::listing::Listing;
-use mesh_mcp::front::tools::{Changes, ToolAnswer, Tools, Unavailable, Wanted};
+use mesh_mcp::front::tools::{AboutTask, Changes, ToolAnswer, Tools, Unavailable, Wanted};
 use mesh_mcp::headers::SESSION_ID;
 use mesh_mcp::note::{self, Note};
 use mesh_mcp::raw::{Members, RawJson};
@@ -29,6 +29,8 @@ use crate::passport::Passport;
 use crate::stock::Tool;
 use crate::tool::{Answer, ToolCall};
 
+/// The one question about a task that changes nothing.
+const ASKS: &str = "tasks/get";
 /// Shortest time between two notices of changes.
 const BETWEEN_NOTICES: Duration = Duration::from_secs(1);
 
@@ -46,8 +48,8 @@ pub(super) struct Offered<'q> {
 struct Said<'w> {
     params: Members<'w>,
     progress_token: Option<&'w RawValue>,
-    /// Who handed out the state that the client gives back, and the state as that one knows it.
-    follows_up: Option<(Holder, String)>,
+    /// What was handed out and is given back: what it is called, who made it, and how that one knows it.
+    given_back: Option<(&'static str, Holder, String)>,
 }
 
 impl Tools for Offered<'_> {
@@ -72,6 +74,30 @@ impl Tools for Offered<'_> {
         };
         let tool = shelf.tools.get(&name)?;
         Some(self.carry_or_cancel(tool, &wanted).await)
+    }
+
+    /// Whoever made the task is asked, and nobody else.
+    async fn about_task(&self, asked: AboutTask<'_>) -> Option<ToolAnswer> {
+        let said = match Said::read(asked.params, TASK_ID) {
+            Ok(said) => said,
+            Err(reason) => return Some(refused(INVALID_PARAMS, &reason)),
+        };
+        let Some((_, holder, id)) = &said.given_back else {
+            return Some(refused(INVALID_PARAMS, "'taskId' is missing"));
+        };
+        let shelf = match self.state.offer.shelf().await {
+            Ok(shelf) => shelf,
+            Err(fault) => return Some(refused(INTERNAL_ERROR, &fault.to_string())),
+        };
+        let Some(tool) = shelf.tools.get(&holder.tool) else {
+            return Some(refused(INVALID_PARAMS, "the tool whose task it is is no longer there"));
+        };
+        let errand = ToolCall::about_task(asked.method, id.clone(), said.beside(asked.is_current));
+        Some(match self.send(tool, errand, &said, asked.method == ASKS).await {
+            // What is asked about a task is no call of a tool, so there is no result that could tell it.
+            ToolAnswer::Said { body, .. } => refused(INTERNAL_ERROR, &String::from_utf8_lossy(&body)),
+            answer => answer,
+        })
     }
 
     fn session(&self) -> Option<HeaderValue> {
@@ -131,23 +157,22 @@ impl Offered<'_> {
     }
 
     async fn carry(&self, tool: &Tool, wanted: &Wanted<'_>) -> ToolAnswer {
-        let said = match Said::read(wanted) {
+        let said = match Said::read(wanted.params, REQUEST_STATE) {
             Ok(said) => said,
             Err(reason) => return refused(INVALID_PARAMS, &reason),
         };
+        let beside = said.beside(wanted.is_current);
+        let errand = ToolCall::new(RawJson::from(wanted.arguments)).with(beside);
+        self.send(tool, errand, &said, self.passport.vouches()).await
+    }
+
+    async fn send(&self, tool: &Tool, errand: ToolCall, said: &Said<'_>, is_safe: bool) -> ToolAnswer {
         let target = match self.state.targets.get(&tool.capability, &self.conditions(tool)) {
             Ok(target) => target,
             Err(error) => return failed(Failure { error, attempts: Vec::new() }),
         };
-        let call = Call {
-            target,
-            passport: self.passport.clone(),
-            pinned: said.follows_up.as_ref().map(|(holder, _)| holder.agent.clone()),
-            is_safe_to_repeat: self.passport.vouches(),
-        };
-        let state = said.follows_up.as_ref().map(|(_, state)| state.as_str());
-        let errand = ToolCall::new(RawJson::from(wanted.arguments));
-        let errand = errand.with(Beside::read(&said.params, wanted.is_current, state));
+        let pinned = said.given_back.as_ref().map(|(_, holder, _)| holder.agent.clone());
+        let call = Call { target, passport: self.passport.clone(), pinned, is_safe_to_repeat: is_safe };
         let outcome = match &self.tell {
             None => self.state.outbound.carry(&call, &errand).await,
             Some(tell) => {
@@ -187,19 +212,25 @@ impl Offered<'_> {
 }
 
 impl<'w> Said<'w> {
-    fn read(wanted: &Wanted<'w>) -> Result<Self, String> {
+    /// What stands in `params`, in which something that was handed out may be given back as `name`.
+    fn read(params: Option<&'w RawValue>, name: &'static str) -> Result<Self, String> {
         let members = |raw: Option<&'w RawValue>| -> Members<'w> {
             raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
         };
-        let params = members(wanted.params);
+        let params = members(params);
         let progress_token = members(params.get("_meta")).get("progressToken");
-        let follows_up = params.get(REQUEST_STATE).map(|state| {
-            let state = serde_json::from_str::<String>(state.get()).ok();
-            let opened = state.as_deref().and_then(follow_up::open);
-            let opened = opened.map(|(holder, state)| (holder, state.to_owned()));
-            opened.ok_or_else(|| "'requestState' is none that this server gave".to_owned())
+        let given_back = params.get(name).map(|sealed| {
+            let sealed = serde_json::from_str::<String>(sealed.get()).ok();
+            let opened = sealed.as_deref().and_then(follow_up::open);
+            let opened = opened.map(|(holder, inner)| (name, holder, inner.to_owned()));
+            opened.ok_or_else(|| format!("'{name}' is none that this server gave"))
         });
-        Ok(Self { progress_token, follows_up: follows_up.transpose()?, params })
+        Ok(Self { progress_token, given_back: given_back.transpose()?, params })
+    }
+
+    fn beside(&self, is_current: bool) -> Beside {
+        let given_back = self.given_back.as_ref().map(|(name, _, inner)| (*name, inner.as_str()));
+        Beside::read(&self.params, is_current, given_back)
     }
 }
 
