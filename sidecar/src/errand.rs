@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mesh_daemon::alarm::Alarms;
-use mesh_mcp::call::ToolName;
+use mesh_mcp::tool_name::ToolName;
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use mesh_mcp::call::ToolName;
 use mesh_mcp::headers;
+use mesh_mcp::tool_name::ToolName;
 
 use crate::endpoint::Endpoint;
 use crate::errand::{Errand, Fallen, Stamp};

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use mesh_api::health::Status;
 use mesh_api::page::CapabilityRow;
-use mesh_mcp::call::ToolName;
+use mesh_mcp::param_header::of_schema;
+use mesh_mcp::tool_name::ToolName;
 use semver::Version;
 use tokio::time::Instant;
 
@@ -163,11 +164,12 @@ impl Providers {
 impl Provider {
     fn of(row: &CapabilityRow, endpoints: &Endpoints, zone: Option<&str>) -> Result<Self, String> {
         let endpoint = endpoints.get(&row.agent_id, &row.agent_endpoint)?;
+        let params = row.capability.input_schema.as_ref().and_then(|schema| of_schema(schema).ok());
         Ok(Self {
             lane: endpoint.lane(&row.capability.name),
             is_safe_to_repeat: row.capability.annotations.is_safe_to_repeat(),
             is_forbidden: endpoint.pool.refusal().is_some(),
-            tool: ToolName::new(row.capability.name.clone()),
+            tool: ToolName::new(row.capability.name.clone()).repeating(params.unwrap_or_default()),
             version: row.capability.version.clone(),
             status: row.agent_status,
             weight: row.agent_weight,

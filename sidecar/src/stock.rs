@@ -7,6 +7,7 @@ use mesh_api::capability::{Capability, Stability, ToolHints};
 use mesh_api::health::Status;
 use mesh_api::page::CapabilityRow;
 use mesh_mcp::front::listing::ListedTool;
+use mesh_mcp::param_header::{self, ParamHeader};
 use semver::{BuildMetadata, Version};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
@@ -14,8 +15,8 @@ use serde_json::{Map, Value, json};
 
 use crate::naming::tool_name;
 
-/// Largest schema of a tool, in bytes: what is larger fills the memory of whoever lists it.
-const MAX_SCHEMA: usize = 64 * 1024;
+/// Largest entry of a list of tools, in bytes: what is larger fills the memory of whoever lists it.
+const MAX_ENTRY: usize = 64 * 1024;
 
 /// What one answer of the registry offers.
 #[derive(Debug, Default)]
@@ -41,6 +42,8 @@ pub struct Tool {
     pub namespace: String,
     /// Versions that take the same arguments as the one that is listed.
     pub versions: String,
+    /// Parameters that clients of the current revision repeat in headers.
+    pub params: Vec<ParamHeader>,
 }
 
 /// The entry of a list of tools.
@@ -118,25 +121,38 @@ fn rank(row: &CapabilityRow) -> (bool, &Version, std::cmp::Reverse<&str>) {
 // === impl Tool ===
 
 impl Tool {
-    /// None when its schema is too large to be listed.
+    /// None when it cannot be listed.
     fn of(row: &CapabilityRow, own: &str) -> Option<Self> {
+        let capability = &row.capability;
+        match Self::read(row, own) {
+            Ok(tool) => Some(tool),
+            Err(reason) => {
+                tracing::warn!(
+                    capability = capability.name,
+                    agent.id = row.agent_id,
+                    reason,
+                    "a tool is not offered"
+                );
+                None
+            }
+        }
+    }
+
+    fn read(row: &CapabilityRow, own: &str) -> Result<Self, String> {
         let (capability, namespace) = (&row.capability, &row.agent_namespace);
         let name = tool_name(namespace, &capability.name, own);
-        let entry = to_raw_value(&Entry::of(&name, capability, namespace)).ok()?;
-        if entry.get().len() > MAX_SCHEMA {
-            tracing::warn!(
-                capability = capability.name,
-                agent.id = row.agent_id,
-                bytes = entry.get().len(),
-                "a tool is not offered: its schema is too large"
-            );
-            return None;
+        let entry =
+            to_raw_value(&Entry::of(&name, capability, namespace)).map_err(|fault| fault.to_string())?;
+        if entry.get().len() > MAX_ENTRY {
+            return Err(format!("it takes {} bytes to list it, {MAX_ENTRY} is the most", entry.get().len()));
         }
-        Some(Self {
+        let params = capability.input_schema.as_ref().map(param_header::of_schema).transpose()?;
+        Ok(Self {
             listed: ListedTool { name, entry },
             capability: capability.name.clone(),
             namespace: namespace.clone(),
             versions: like(&capability.version),
+            params: params.unwrap_or_default(),
         })
     }
 }
@@ -243,7 +259,9 @@ mod tests {
         };
         let entry = stock(json!({"anyOf": []})).tools.into_values().next().unwrap();
         assert!(entry.listed.entry.get().contains(r#""inputSchema":{"type":"object"}"#));
-        assert!(stock(json!({"type": "object", "x": "y".repeat(MAX_SCHEMA)})).tools.is_empty());
+        assert!(stock(json!({"type": "object", "x": "y".repeat(MAX_ENTRY)})).tools.is_empty());
+        let bad = json!({"type": "object", "properties": {"n": {"type": "number", "x-mcp-header": "N"}}});
+        assert!(stock(bad).tools.is_empty());
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use mesh_mcp::answer::AnswerReader;
 use mesh_mcp::beside::Beside;
-use mesh_mcp::call::{self, HANDSHAKE_ID, ToolName};
+use mesh_mcp::call::{self, HANDSHAKE_ID};
 use mesh_mcp::error::{AnswerError, RpcError};
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::Peer;
 use mesh_mcp::raw::RawJson;
+use mesh_mcp::tool_name::ToolName;
 use tokio::sync::mpsc;
 
 use crate::endpoint::{Endpoint, Manner};
@@ -151,6 +152,9 @@ impl ToolCall {
                 let mut head = manner.head.copy();
                 if let Some((name, value)) = manner.form.header(tool) {
                     head.add(&name, value);
+                }
+                for (name, value) in manner.form.param_headers(tool, arguments) {
+                    head.add(&name, &value);
                 }
                 let wants_progress =
                     self.listening.as_ref().is_some_and(|listening| listening.wants_progress);

@@ -10,8 +10,10 @@ use serde::Serialize;
 
 use crate::beside::Beside;
 use crate::headers;
+use crate::param_header;
 use crate::peer::Peer;
 use crate::raw::RawJson;
+use crate::tool_name::ToolName;
 use crate::version;
 
 /// An HTTP POST to an MCP endpoint, but for the address.
@@ -30,14 +32,6 @@ pub struct ClientInfo {
     pub name: &'static str,
     /// Its version.
     pub version: &'static str,
-}
-
-/// The name of a tool.
-#[derive(Debug, Clone)]
-pub struct ToolName {
-    name: String,
-    /// The same as the value of a header.
-    header: HeaderValue,
 }
 
 /// A call of a tool.
@@ -146,15 +140,6 @@ pub fn cancelled(peer: &Peer, id: u64) -> Post {
     post(peer, None, "notifications/cancelled", Some(params))
 }
 
-// === impl ToolName ===
-
-impl ToolName {
-    /// The tool of this name.
-    pub fn new(name: String) -> Self {
-        Self { header: headers::value(&name), name }
-    }
-}
-
 // === impl Form ===
 
 impl Form {
@@ -171,19 +156,28 @@ impl Form {
 
     /// The header that names the tool, where a server wants one.
     pub fn header<'t>(&self, tool: &'t ToolName) -> Option<(HeaderName, &'t HeaderValue)> {
-        (self.peer == Peer::Current).then_some((headers::NAME, &tool.header))
+        (self.peer == Peer::Current).then_some((headers::NAME, tool.header()))
+    }
+
+    /// Headers for parameters of the tool, where a server wants some.
+    pub fn param_headers(&self, tool: &ToolName, arguments: &RawJson) -> Vec<(HeaderName, HeaderValue)> {
+        match self.peer == Peer::Current {
+            true => param_header::write(tool.params(), arguments.as_bytes()),
+            false => Vec::new(),
+        }
     }
 
     /// The body of one call.
     pub fn fill(&self, call: ToolCall<'_>) -> Bytes {
-        let ToolCall { id, tool: ToolName { name, .. }, arguments, wants_progress, beside } = call;
+        let ToolCall { id, tool, arguments, wants_progress, beside } = call;
+        let name = tool.as_str();
         let arguments = arguments.as_bytes();
         let more = beside.map_or(0, Beside::len);
         let mut body = Vec::with_capacity(FRAME + 2 * name.len() + arguments.len() + self.meta.len() + more);
         open(&mut body, id, CALL);
         body.extend_from_slice(beside.map_or(&[], Beside::params));
         body.extend_from_slice(br#""name":"#);
-        write(&mut body, name.as_str());
+        write(&mut body, name);
         body.extend_from_slice(br#","arguments":"#);
         body.extend_from_slice(arguments);
         body.push(b',');

@@ -22,6 +22,10 @@ pub mod message;
 pub mod note;
 pub mod sse;
 
+pub mod tool_name;
+
+pub mod param_header;
+
 pub mod headers;
 pub mod raw;
 pub mod version;

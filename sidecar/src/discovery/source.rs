@@ -8,6 +8,8 @@ use mesh_api::page::CapabilityRow;
 use mesh_api::query::CapabilityQuery;
 use mesh_client::client::Client;
 use mesh_client::error::ClientError;
+use mesh_mcp::param_header::of_schema;
+use serde_json::{Map, Value};
 
 use crate::cache::slot::Source;
 use crate::endpoint::Endpoints;
@@ -29,9 +31,13 @@ impl ProviderSource {
     }
 }
 
-/// What a call does not need is not remembered: schemas are most of what an answer weighs.
+/// What a call does not need is not remembered: schemas are most of what an answer weighs. Few of them say something that
+/// every call must repeat.
 fn without_ballast(mut row: CapabilityRow) -> CapabilityRow {
-    row.capability.input_schema = None;
+    // Whatever is wrong with such a schema, its agent will say.
+    let is_needed =
+        |schema: &mut Map<String, Value>| of_schema(schema).is_ok_and(|params| !params.is_empty());
+    row.capability.input_schema = row.capability.input_schema.take_if(is_needed);
     row.capability.output_schema = None;
     row.capability.description = None;
     row

@@ -206,6 +206,26 @@ async fn what_goes_wrong_is_told_so_that_a_model_can_react() {
     assert_eq!(listed(&sidecar).await.0, ["work"]);
 }
 
+#[tokio::test]
+async fn parameters_that_stand_in_headers_are_checked_and_written_for_the_agent() {
+    let registry = TestRegistry::in_memory().await;
+    let agent = ScriptedAgent::start("a", Speech::Current).await;
+    let schema =
+        json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
+    let capability = json!({"name": "work", "input_schema": schema});
+    registry.offer("a", &agent.endpoint(), &capability, &json!({})).await;
+    let sidecar = TestSidecar::caller(&registry, &[]).await;
+    assert_eq!(sidecar.call("work", &json!({"region": "eu"})).await.status, 200);
+    assert_eq!(agent.header("mcp-param-region"), "eu");
+    // A client of an older revision knows nothing of it, one of the current revision must name it.
+    let older = call(&sidecar, false, "work", json!({"region": "us"})).await;
+    assert!(older["result"]["content"].is_array(), "{older}");
+    assert_eq!(agent.header("mcp-param-region"), "us");
+    let params = json!({"name": "work", "arguments": {"region": "eu"}});
+    let answer = send(&sidecar, true, &request(true, "tools/call", params)).await;
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &json!(-32020)));
+}
+
 /// The stream of the answer to `message`.
 pub(crate) async fn open(sidecar: &TestSidecar, is_current: bool, message: &Value) -> reqwest::Response {
     let request = mesh_tests::http::client().post(format!("http://{}/mcp", sidecar.address));

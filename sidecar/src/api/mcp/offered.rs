@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use mesh_mcp::beside::Beside;
-use mesh_mcp::error::{INTERNAL_ERROR, INVALID_PARAMS, REQUEST_CANCELLED, RpcError};
+use mesh_mcp::error::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, REQUEST_CANCELLED, RpcError};
 use mesh_mcp::follow_up::{self, Holder, REQUEST_STATE, TASK_ID, seal_result};
 use mesh_mcp::front::listing::Listing;
 use mesh_mcp::front::tools::{AboutTask, Changes, ToolAnswer, Tools, Unavailable, Wanted};
 use mesh_mcp::headers::SESSION_ID;
 use mesh_mcp::note::{self, Note};
+use mesh_mcp::param_header;
 use mesh_mcp::raw::{Members, RawJson};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -73,6 +74,13 @@ impl Tools for Offered<'_> {
             name => (name.to_owned(), wanted),
         };
         let tool = shelf.tools.get(&name)?;
+        // A call in a call has the headers of the outer one.
+        if wanted.is_current && name == wanted.name {
+            let arguments = wanted.arguments.get().as_bytes();
+            if let Err(reason) = param_header::check(&tool.params, arguments, self.headers) {
+                return Some(refused(HEADER_MISMATCH, &reason));
+            }
+        }
         Some(self.carry_or_cancel(tool, &wanted).await)
     }
 

@@ -1,0 +1,46 @@
+//! A tool as calls name it.
+
+use http::HeaderValue;
+
+use crate::headers;
+use crate::param_header::ParamHeader;
+
+/// A tool as calls name it.
+#[derive(Debug, Clone)]
+pub struct ToolName {
+    name: String,
+    /// The same as the value of a header.
+    header: HeaderValue,
+    /// Parameters that stand in headers as well.
+    params: Vec<ParamHeader>,
+}
+
+// === impl ToolName ===
+
+impl ToolName {
+    /// The tool of this name.
+    pub fn new(name: String) -> Self {
+        Self { header: headers::value(&name), name, params: Vec::new() }
+    }
+
+    /// The same, with parameters that stand in headers as well.
+    #[must_use]
+    pub fn repeating(self, params: Vec<ParamHeader>) -> Self {
+        Self { params, ..self }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    /// The same as the value of a header.
+    pub(crate) fn header(&self) -> &HeaderValue {
+        &self.header
+    }
+
+    /// Parameters that stand in headers as well.
+    pub(crate) fn params(&self) -> &[ParamHeader] {
+        &self.params
+    }
+}
