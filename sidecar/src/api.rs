@@ -14,9 +14,11 @@ use tower::ServiceExt as _;
 
 use crate::api::body::ReplyBody;
 use crate::api::state::State;
+use crate::target;
 
 pub mod call;
 pub mod discovery;
+pub mod endpoint;
 pub mod explain;
 pub mod mcp;
 pub mod proxy;
@@ -83,6 +85,9 @@ impl hyper::service::Service<Request<Incoming>> for Api {
         }
         if path.trim_end_matches('/') == mcp::PATH {
             return Box::pin(async move { Ok(mcp::serve(&state, request).await) });
+        }
+        if target::agent_of(path).is_some() {
+            return Box::pin(async move { Ok(endpoint::serve(&state, request).await) });
         }
         let router = self.router.clone();
         Box::pin(async move {

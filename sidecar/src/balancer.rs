@@ -154,6 +154,19 @@ pub fn judge(candidates: &[Candidate]) -> Vec<Verdict> {
     verdicts
 }
 
+/// The verdict on one that was asked for by name. It is not compared with anybody, so it needs no weight, and there is no
+/// pool for whose sake the registry's view would be doubted.
+pub fn judge_named(candidate: Candidate) -> Verdict {
+    let verdict = judge(&[Candidate { weight: 1.0, ..candidate }]).into_iter().next();
+    match verdict {
+        Some(Verdict::Eligible | Verdict::BreakerOpen) if candidate.status == Status::Expired => {
+            Verdict::NotServing
+        }
+        Some(verdict) => verdict,
+        None => Verdict::NotServing,
+    }
+}
+
 /// Which candidate was picked, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
@@ -286,6 +299,20 @@ mod tests {
         AlreadyTried, BreakerOpen, Eligible, Forbidden, LessHealthy, NoWeight, NotServing, OtherBranch,
         OwnAgent,
     };
+
+    #[test]
+    fn one_that_is_named_needs_no_weight_and_is_not_called_when_it_is_gone() {
+        let of = |status| judge_named(Candidate { weight: 0.0, ..candidate(status) });
+        for status in [Status::Healthy, Status::Pending, Status::Degraded] {
+            assert_eq!(of(status), Eligible, "{status:?}");
+        }
+        for status in [Status::Expired, Status::Draining, Status::Offline] {
+            assert_eq!(of(status), NotServing, "{status:?}");
+        }
+        let out = Admission::Rejected { soft: false, until: Instant::now() };
+        assert_eq!(judge_named(Candidate { admission: out, ..candidate(Status::Healthy) }), BreakerOpen);
+        assert_eq!(judge_named(Candidate { is_forbidden: true, ..candidate(Status::Expired) }), Forbidden);
+    }
 
     /// Scores that grow with the index, one weight for all.
     struct ByIndex(usize);

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mesh_api::page::CapabilityRow;
-use mesh_api::query::CapabilityQuery;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -108,7 +107,7 @@ impl Copy {
 fn contents(answers: Vec<Remembered>, now: Timestamp) -> std::io::Result<Vec<u8>> {
     let mut left = MAX_BYTES;
     let kept = answers.into_iter().map(|answer| Kept {
-        query: answer.query.to_string(),
+        query: answer.question.to_string(),
         age: answer.age.as_secs_f64(),
         capabilities: answer.rows,
     });
@@ -127,9 +126,9 @@ fn read(file: &Path, now: Timestamp) -> std::io::Result<Vec<Remembered>> {
     // A clock that was set back makes nothing younger.
     let passed = Duration::try_from(now.duration_since(contents.saved_at)).unwrap_or_default();
     let answers = contents.answers.into_iter().filter_map(|one| {
-        let query = CapabilityQuery::parse(&one.query).ok()?;
+        let question = one.query.parse().ok()?;
         let age = Duration::try_from_secs_f64(one.age).ok()?.saturating_add(passed);
-        Some(Remembered { query, rows: one.capabilities, age })
+        Some(Remembered { question, rows: one.capabilities, age })
     });
     Ok(answers.collect())
 }
@@ -143,7 +142,7 @@ mod tests {
             "tags": [], "stability": "stable", "agent_id": "a", "agent_name": "a", "agent_namespace": "default",
             "agent_status": "healthy", "agent_endpoint": "http://h:1/mcp", "agent_labels": {}, "agent_weight": 1.0});
         Remembered {
-            query: CapabilityQuery::parse(&format!("name={name}")).unwrap(),
+            question: format!("name={name}").parse().unwrap(),
             rows: vec![serde_json::from_value(row).unwrap()],
             age: Duration::from_secs(5),
         }
@@ -163,7 +162,7 @@ mod tests {
         let later = now + jiff::SignedDuration::from_secs(60);
         let read = write_and_read(&bytes, later).unwrap();
         assert_eq!((read.len(), read[0].age), (1, Duration::from_secs(65)));
-        assert_eq!((&read[0].query, read[0].rows.len()), (&remembered("summarize", "").query, 1));
+        assert_eq!((&read[0].question, read[0].rows.len()), (&remembered("summarize", "").question, 1));
         let earlier = now - jiff::SignedDuration::from_secs(60);
         assert_eq!(write_and_read(&bytes, earlier).unwrap()[0].age, Duration::from_secs(5));
     }

@@ -108,7 +108,7 @@ impl<'c, E: Errand> Course<'c, E> {
         deadline: Instant,
     ) -> Self {
         let branch = ways.routing.branch(&call.target, call.passport.affinity.as_deref());
-        let trusts_hints = errand.is_call_of(call.target.capability());
+        let trusts_hints = errand.is_call_of(&call.target.name);
         Self {
             ways,
             call,
@@ -258,7 +258,7 @@ impl<'c, E: Errand> Course<'c, E> {
             self.ways.routing.doubt(target);
         }
         tracing::info!(
-            capability = target.capability(),
+            capability = target.name,
             agent.id = provider.endpoint.agent_id,
             endpoint = provider.endpoint.url,
             fault = chain(fault),

@@ -19,6 +19,7 @@ use crate::endpoint::Endpoints;
 use crate::gate::SharedGate;
 use crate::metrics::Metrics;
 use crate::provider::{Origin, Providers};
+use crate::question::Question;
 use crate::stock::Stock;
 
 /// The place of a question about providers.
@@ -51,7 +52,7 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Remembered {
     /// What was asked.
-    pub query: CapabilityQuery,
+    pub question: Question,
     /// What was answered.
     pub rows: Vec<CapabilityRow>,
     /// How long ago.
@@ -76,12 +77,12 @@ impl Discovery {
         }
     }
 
-    /// The place of the answer to `query`.
-    pub fn slot(&self, query: &CapabilityQuery) -> Arc<ProviderSlot> {
-        self.providers.slot(query)
+    /// The place of the answer to `question`.
+    pub fn slot(&self, question: &Question) -> Arc<ProviderSlot> {
+        self.providers.slot(question)
     }
 
-    /// Everybody who offers what `slot` asks for.
+    /// Everybody whom `slot` asks for.
     ///
     /// # Errors
     /// When the registry cannot be asked, or refuses the question, and nothing is remembered.
@@ -128,7 +129,7 @@ impl Discovery {
         self.watch(&self.stocks, slot, |stock| stock.resource_version).await
     }
 
-    async fn watch<S: Source<Key = CapabilityQuery>>(
+    async fn watch<S: Source<Key: Into<Question>>>(
         &self,
         cache: &Cache<S>,
         slot: &Slot<S>,
@@ -136,7 +137,10 @@ impl Discovery {
     ) -> Result<Infallible, Arc<ClientError>> {
         cache.renew(slot).await?;
         let since = slot.answer().map(|(value, _)| newest(&value));
-        let mut changes = self.client.watch(&slot.key, since).await?;
+        let mut changes = match slot.key.clone().into() {
+            Question::Capability(query) => self.client.watch(&query, since).await?,
+            Question::Agent(query) => self.client.watch_agents(&query, since).await?,
+        };
         slot.follow(true);
         let _until_the_end = Following(slot);
         loop {
@@ -187,7 +191,7 @@ impl Discovery {
         let answers = self.providers.slots().into_iter().filter_map(|slot| {
             let (providers, age) = slot.answer()?;
             let rows = &providers.origin.rows;
-            (!rows.is_empty()).then(|| Remembered { query: slot.key.clone(), rows: rows.clone(), age })
+            (!rows.is_empty()).then(|| Remembered { question: slot.key.clone(), rows: rows.clone(), age })
         });
         answers.collect()
     }
@@ -196,7 +200,7 @@ impl Discovery {
     pub fn restore(&self, remembered: Remembered) {
         let origin = Origin { rows: remembered.rows, ..Origin::default() };
         let providers = self.providers.source().read(origin);
-        self.providers.restore(&remembered.query, Arc::new(providers), remembered.age);
+        self.providers.restore(&remembered.question, Arc::new(providers), remembered.age);
     }
 }
 

@@ -98,6 +98,14 @@ pub enum CallError {
         /// Under which conditions.
         filter: String,
     },
+    /// There is no such agent.
+    #[error("there is no agent '{id}' {filter}")]
+    NoAgent {
+        /// Who was asked for.
+        id: String,
+        /// Where.
+        filter: String,
+    },
     /// The registry cannot be asked and nothing is remembered.
     #[error("the registry cannot be asked who offers {capability}, and nothing is remembered from before")]
     RegistryAway {
@@ -257,6 +265,7 @@ impl CallError {
         match self {
             Self::Invalid(_) | Self::Arguments(_) | Self::BodyTooLarge(_) | Self::BodyIncomplete => "invalid",
             Self::NoProvider { .. } => "no_provider",
+            Self::NoAgent { .. } => "no_agent",
             Self::RegistryAway { .. } => "registry_away",
             Self::QueryRefused(_) => "query_refused",
             Self::AllOut { .. } => "all_out",

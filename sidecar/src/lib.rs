@@ -46,6 +46,8 @@ pub mod prober;
 pub mod cache;
 pub mod provider;
 
+pub mod question;
+
 pub mod gate;
 
 pub mod errand;

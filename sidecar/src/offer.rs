@@ -119,7 +119,8 @@ impl Offer {
 
     /// One question for each dependency, and one for everything.
     fn slots(&self) -> Vec<Arc<StockSlot>> {
-        let dependencies = self.targets.dependencies().into_iter().map(|target| target.query.clone());
+        let dependencies = self.targets.dependencies();
+        let dependencies = dependencies.iter().filter_map(|target| target.question.capability().cloned());
         let all = self
             .choice
             .all

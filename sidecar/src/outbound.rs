@@ -71,7 +71,7 @@ impl Outbound {
         };
         let took = began.elapsed();
         call.target.shared.meters.call_ended(access.outcome, took);
-        self.access_log.write(call.target.capability(), &call.passport, access, took);
+        self.access_log.write(&call.target.name, &call.passport, access, took);
         outcome.map_err(|error| Failure { error, attempts: failed })
     }
 
@@ -136,7 +136,7 @@ fn given_up(call: &Call, provider: &Provider, source: AttemptError, denied: Deni
         AttemptError::Body(BodyFault::TooLarge(limit)) => CallError::BodyTooLarge(limit),
         AttemptError::Body(_) => CallError::BodyIncomplete,
         source => CallError::Failed {
-            capability: call.target.capability().to_owned(),
+            capability: call.target.name.clone(),
             agent: provider.endpoint.agent_id.clone(),
             denied,
             source,

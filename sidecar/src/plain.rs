@@ -1,10 +1,10 @@
-//! The errand of `/proxy`: an HTTP request as it is, and the answer as it comes.
+//! The errand of `/proxy` and of an agent's endpoint: an HTTP request as it is, and the answer as it comes.
 
 use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, LOCATION, ORIGIN};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use mesh_mcp::headers;
@@ -16,7 +16,7 @@ use crate::error::AttemptError;
 use crate::pool::Content;
 use crate::replay::{BodyFault, Replay};
 use crate::request::{Payload, Request};
-use crate::speech::busy;
+use crate::speech::{busy, redirected};
 use crate::wire::RequestHead;
 use crate::{hop, passport};
 
@@ -37,12 +37,12 @@ const SAFE_MCP_METHODS: [&str; 10] = [
 /// The method of MCP that calls a tool.
 const CALL: &str = "tools/call";
 
-/// An HTTP request to whoever offers a capability.
+/// An HTTP request to whoever offers a capability, or to one agent.
 #[derive(Debug)]
 pub struct PlainRequest {
     method: Method,
-    /// Path and query at the provider.
-    target: Uri,
+    /// Path and query at the provider; none for those of its endpoint.
+    target: Option<Uri>,
     headers: HeaderMap,
     /// None when there is no body.
     body: Option<Replay>,
@@ -54,7 +54,15 @@ impl PlainRequest {
     /// Passes on `method` and `headers`, but for those that end here.
     pub fn new(method: Method, target: Uri, mut headers: HeaderMap, body: Option<Replay>) -> Self {
         hop::strip(&mut headers);
-        Self { method, target, headers, body }
+        Self { method, target: Some(target), headers, body }
+    }
+
+    /// The same to the endpoint of an agent. `Origin` ends here: who may call was decided, and what is an origin of this host
+    /// would be a foreign one there.
+    pub fn to_endpoint(method: Method, mut headers: HeaderMap, body: Option<Replay>) -> Self {
+        hop::strip(&mut headers);
+        headers.remove(ORIGIN);
+        Self { method, target: None, headers, body }
     }
 
     /// Whether executing it twice is as good as once, by what HTTP and MCP say about its method.
@@ -82,10 +90,12 @@ impl PlainRequest {
     }
 
     fn request(&self, endpoint: &Endpoint, stamp: Stamp<'_>) -> Request {
-        let mut head = RequestHead::new(self.method.clone(), &self.target);
+        let address = endpoint.pool.address();
+        let target = self.target.as_ref().unwrap_or(&address.path);
+        let mut head = RequestHead::new(self.method.clone(), target);
         let passed_on = self.headers.iter().filter(|(name, _)| !passport::is_carried(name));
         passed_on.for_each(|(name, value)| head.add(name, value));
-        head.add(&HOST, &endpoint.pool.address().authority);
+        head.add(&HOST, &address.authority);
         stamp.write(&mut head);
         let body = match &self.body {
             None => Payload::Whole(Bytes::new()),
@@ -125,7 +135,17 @@ impl Errand for PlainRequest {
             status if status.is_informational() => {
                 Err(AttemptError::Status { status, body: String::new() }.into())
             }
-            StatusCode::TOO_MANY_REQUESTS => {
+            // Where an endpoint has moved to is told in terms of its own host, and followed by nobody.
+            status
+                if self.target.is_none()
+                    && status.is_redirection()
+                    && response.headers().contains_key(LOCATION) =>
+            {
+                let body = format!("it is elsewhere, {}", redirected(response.headers()));
+                Err(AttemptError::Status { status, body }.into())
+            }
+            // One agent has nobody who could take over: what it says goes back.
+            StatusCode::TOO_MANY_REQUESTS if self.target.is_some() => {
                 Err(Fallen { fault: busy(response.headers()), answer: Some(response) })
             }
             status if status.is_server_error() => {

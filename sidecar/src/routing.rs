@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_api::query::CapabilityQuery;
 use mesh_client::dice::Dice;
 use mesh_client::error::ClientError;
 use rand::RngExt as _;
@@ -89,10 +88,7 @@ impl Routing {
         let found =
             self.discovery.providers(&target.slot).await.map_err(|fault| unresolved(target, fault))?;
         if found.value.origin.rows.is_empty() {
-            return Err(CallError::NoProvider {
-                capability: target.capability().to_owned(),
-                filter: conditions(&target.query),
-            });
+            return Err(nobody(target));
         }
         Ok(found)
     }
@@ -127,6 +123,9 @@ impl Routing {
         wish: Wish<'_>,
     ) -> Result<Picked<'p>, CallError> {
         let verdicts = self.verdicts(target, providers, wish);
+        if target.agent().is_some() {
+            return pick_named(target, providers, &verdicts, wish.pinned.is_some());
+        }
         if let Some(pinned) = wish.pinned {
             return pick_pinned(target, providers, &verdicts, pinned);
         }
@@ -145,7 +144,10 @@ impl Routing {
     fn verdicts(&self, target: &Target, providers: &Providers, wish: Wish<'_>) -> Vec<Verdict> {
         let candidates: Vec<_> =
             providers.list.iter().map(|provider| self.candidate(target, provider, wish)).collect();
-        balancer::judge(&candidates)
+        match target.agent() {
+            Some(_) => candidates.into_iter().map(balancer::judge_named).collect(),
+            None => balancer::judge(&candidates),
+        }
     }
 
     fn candidate(&self, target: &Target, provider: &Provider, wish: Wish<'_>) -> Candidate {
@@ -216,6 +218,22 @@ fn pick_by_key<'p>(providers: &'p Providers, verdicts: &[Verdict], key: &str) ->
     Some(Picked { provider: &providers.list[nearest], is_trial: false })
 }
 
+/// The agent that was asked for. One that takes no new calls goes on with the sessions that it holds.
+fn pick_named<'p>(
+    target: &Target,
+    providers: &'p Providers,
+    verdicts: &[Verdict],
+    has_session: bool,
+) -> Result<Picked<'p>, CallError> {
+    match (providers.list.first(), verdicts.first()) {
+        (Some(provider), Some(Verdict::Eligible)) => Ok(Picked { provider, is_trial: false }),
+        (Some(provider), Some(Verdict::NotServing)) if has_session => {
+            Ok(Picked { provider, is_trial: false })
+        }
+        _ => Err(all_out(target, providers, verdicts)),
+    }
+}
+
 /// The one that holds the session, while it can be called at all: being unwell is no reason to lose the session.
 fn pick_pinned<'p>(
     target: &Target,
@@ -248,7 +266,7 @@ fn all_out(target: &Target, providers: &Providers, verdicts: &[Verdict]) -> Call
     let unfit =
         providers.unfit.iter().map(|one| format!("{} cannot be called: {}", one.agent_id, one.reason));
     CallError::AllOut {
-        capability: target.capability().to_owned(),
+        capability: target.name.clone(),
         known: providers.list.len() + providers.unfit.len(),
         reasons: judged.chain(unfit).collect::<Vec<_>>().join(", "),
         retry_after: reopening.min().unwrap_or(DEFAULT_RETRY_AFTER),
@@ -260,18 +278,14 @@ fn unresolved(target: &Target, fault: Arc<ClientError>) -> CallError {
         ClientError::Refused { body, .. } if !fault.is_outage() => {
             CallError::QueryRefused(body.error.clone())
         }
-        _ => CallError::RegistryAway { capability: target.capability().to_owned(), source: fault },
+        _ => CallError::RegistryAway { capability: target.name.clone(), source: fault },
     }
 }
 
-/// The conditions of a query, for people.
-fn conditions(query: &CapabilityQuery) -> String {
-    let namespace = query
-        .agent_namespace
-        .as_ref()
-        .map(|namespace| format!("in namespace '{namespace}' (add ?namespace=* to look everywhere)"));
-    let version = query.capability.version.as_ref().map(|version| format!("in version {version}"));
-    let labels = query.label_selector.as_ref().map(|selector| format!("with labels {selector}"));
-    let parts: Vec<_> = [namespace, version, labels].into_iter().flatten().collect();
-    if parts.is_empty() { "in any namespace".to_owned() } else { parts.join(" ") }
+fn nobody(target: &Target) -> CallError {
+    let filter = target.question.conditions();
+    match target.agent() {
+        Some(id) => CallError::NoAgent { id: id.to_owned(), filter },
+        None => CallError::NoProvider { capability: target.name.clone(), filter },
+    }
 }

@@ -156,7 +156,8 @@ pub fn busy(headers: &HeaderMap) -> AttemptError {
     AttemptError::Busy { retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE)) }
 }
 
-fn redirected(headers: &HeaderMap) -> AttemptError {
+/// The peer is somewhere else.
+pub fn redirected(headers: &HeaderMap) -> AttemptError {
     let location = headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     AttemptError::Redirected(location.unwrap_or_else(|| "an address that it does not name".to_owned()))
 }

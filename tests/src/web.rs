@@ -14,10 +14,16 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use mesh_daemon::listen::Listener;
 use serde_json::json;
+use tokio::sync::broadcast;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What `/events` sends.
 pub const EVENT: &str = "data: tick\n\n";
+
+/// What `/ask` asks.
+pub const QUESTION: &str = "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"elicitation/create\"}\n\n";
+/// How an answer to [`QUESTION`] begins.
+pub const ANSWER: &str = "{\"jsonrpc\":\"2.0\",\"id\":7,";
 
 /// A running agent.
 #[derive(Debug)]
@@ -32,6 +38,18 @@ pub struct WebAgent {
 struct Counts {
     requests: AtomicUsize,
     streaming: AtomicUsize,
+    /// What was answered to its own questions.
+    answers: Answers,
+}
+
+/// Hands on what was answered to whoever asked.
+#[derive(Debug)]
+struct Answers(broadcast::Sender<Bytes>);
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self(broadcast::channel(4).0)
+    }
 }
 
 /// Counts as a stream under way.
@@ -88,6 +106,18 @@ async fn serve(name: &str, counts: Arc<Counts>, request: Request<Incoming>) -> R
             response.headers_mut().insert("retry-after", pause.parse().expect("a header value"));
             response
         }
+        ["unauthorized"] => {
+            let mut response = whole(StatusCode::UNAUTHORIZED, name);
+            let challenge = "Bearer resource_metadata=\"http://h/.well-known/oauth-protected-resource\"";
+            response.headers_mut().insert("www-authenticate", challenge.parse().expect("a header value"));
+            response
+        }
+        ["moved"] => {
+            let mut response = whole(StatusCode::TEMPORARY_REDIRECT, "");
+            response.headers_mut().insert("location", http::HeaderValue::from_static("/moved/"));
+            response
+        }
+        ["ask"] => ask(&counts.answers, request.into_body()).await,
         ["101"] => whole(StatusCode::SWITCHING_PROTOCOLS, ""),
         ["session"] => {
             let mut response = whole(StatusCode::OK, name);
@@ -120,6 +150,23 @@ fn events(counts: Arc<Counts>, count: usize, pause_ms: u64) -> Response<Body> {
     });
     let response = Response::builder().header("content-type", "text/event-stream");
     response.body(BoxBody::new(StreamBody::new(events))).expect("a response of known parts")
+}
+
+/// Answers with a stream that asks [`QUESTION`], and ends it with what is posted as the answer.
+async fn ask(answers: &Answers, body: Incoming) -> Response<Body> {
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    if body.starts_with(ANSWER.as_bytes()) {
+        let _nobody_asks = answers.0.send(body);
+        return whole(StatusCode::ACCEPTED, "");
+    }
+    let answered = futures_util::stream::unfold(answers.0.subscribe(), |mut answers| async move {
+        let answer = answers.recv().await.ok()?;
+        Some((Ok(Frame::data(Bytes::from([b"data: ", &answer[..], b"\n\n"].concat()))), answers))
+    });
+    let question = futures_util::stream::iter([Ok(Frame::data(Bytes::from_static(QUESTION.as_bytes())))]);
+    let events = StreamBody::new(question.chain(answered.take(1)));
+    let response = Response::builder().header("content-type", "text/event-stream");
+    response.body(BoxBody::new(events)).expect("a response of known parts")
 }
 
 /// What the request looked like, as JSON.

@@ -11,11 +11,12 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use mesh_api::agent::{Registered, Registration, Unregistered};
 use mesh_api::error::Code;
 use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
-use mesh_api::page::CapabilityPage;
-use mesh_api::query::{CapabilityQuery, Watch};
+use mesh_api::page::{AgentPage, CapabilityPage};
+use mesh_api::query::{AgentQuery, CapabilityQuery, Watch};
 use mesh_api::route;
 use rand::RngExt as _;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::changes::Changes;
@@ -53,9 +54,9 @@ pub struct Client {
 
 /// What was found, and the tag by which it can be asked for again.
 #[derive(Debug)]
-pub struct Finding {
+pub struct Finding<P> {
     /// What was found.
-    pub page: CapabilityPage,
+    pub page: P,
     /// Its entity tag.
     pub tag: Option<String>,
 }
@@ -131,12 +132,31 @@ impl Client {
         &self,
         query: &CapabilityQuery,
         held: Option<&str>,
-    ) -> Result<Option<Finding>, ClientError> {
-        let target = format!("{}?{query}", route::CAPABILITIES);
+    ) -> Result<Option<Finding<CapabilityPage>>, ClientError> {
+        self.page(&format!("{}?{query}", route::CAPABILITIES), held).await
+    }
+
+    /// Finds agents, as [`Self::find`] finds capabilities.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn find_agents(
+        &self,
+        query: &AgentQuery,
+        held: Option<&str>,
+    ) -> Result<Option<Finding<AgentPage>>, ClientError> {
+        self.page(&format!("{}?{query}", route::AGENTS), held).await
+    }
+
+    async fn page<P: DeserializeOwned>(
+        &self,
+        target: &str,
+        held: Option<&str>,
+    ) -> Result<Option<Finding<P>>, ClientError> {
         let held = held.and_then(|tag| HeaderValue::from_str(tag).ok());
         let answer = self
-            .send_with(Purpose::Read, &target, |registry| {
-                let mut request = registry.request(Method::GET, &target, Bytes::new())?;
+            .send_with(Purpose::Read, target, |registry| {
+                let mut request = registry.request(Method::GET, target, Bytes::new())?;
                 request.headers_mut().extend(held.clone().map(|tag| (IF_NONE_MATCH, tag)));
                 Ok(request)
             })
@@ -154,11 +174,23 @@ impl Client {
     /// [`ClientError`].
     pub async fn watch(&self, query: &CapabilityQuery, since: Option<u64>) -> Result<Changes, ClientError> {
         let query = CapabilityQuery { watch: Some(Watch { resource_version: since }), ..query.clone() };
-        let target = format!("{}?{query}", route::CAPABILITIES);
+        self.changes(&format!("{}?{query}", route::CAPABILITIES)).await
+    }
+
+    /// Watches what [`Self::find_agents`] would find, as [`Self::watch`].
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn watch_agents(&self, query: &AgentQuery, since: Option<u64>) -> Result<Changes, ClientError> {
+        let query = AgentQuery { watch: Some(Watch { resource_version: since }), ..query.clone() };
+        self.changes(&format!("{}?{query}", route::AGENTS)).await
+    }
+
+    async fn changes(&self, target: &str) -> Result<Changes, ClientError> {
         let mut last = None;
         for turn in self.rota.turns(self.registries.len(), Instant::now()) {
             let Some(registry) = self.registries.get(turn) else { continue };
-            let request = registry.request(Method::GET, &target, Bytes::new())?;
+            let request = registry.request(Method::GET, target, Bytes::new())?;
             match exchange::open(self.transport.as_ref(), request, registry, self.timeout).await {
                 Err(fault) if fault.is_outage() => last = Some(fault),
                 outcome => return outcome.map(|body| Changes::of(body, registry)),

@@ -120,7 +120,7 @@ async fn explanation(state: &State, capability: String, raw: &str) -> Result<Exp
     eligible.sort_by(|a, b| a.score.total_cmp(&b.score));
     Ok(Explanation {
         capability,
-        query: target.query.to_string(),
+        query: target.question.to_string(),
         policy: target.shared.terms.policy,
         branches: branches.collect(),
         unfit: unfit.collect(),

@@ -16,10 +16,11 @@ use super::linger::linger;
 use super::relay::Relay;
 use super::reply;
 use super::state::State;
-use crate::course::Call;
+use crate::course::{Call, Reply};
 use crate::error::CallError;
 use crate::outbound::Failure;
 use crate::passport::Passport;
+use crate::patience::Pace;
 use crate::plain::PlainRequest;
 use crate::pool::Content;
 use crate::replay::Replay;
@@ -31,7 +32,17 @@ const QUERY: HeaderName = HeaderName::from_static("x-mesh-query");
 
 /// Passes one request on.
 pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<ReplyBody> {
-    let (call, errand) = match read(state, request) {
+    pass(state, read(state, request), state.pace, |reply| remember_session(state, reply)).await
+}
+
+/// Carries out what was read of a request, if it could be, and passes the answer on at this pace; `note` sees it before.
+pub async fn pass(
+    state: &State,
+    read: Result<(Call, PlainRequest), CallError>,
+    pace: Pace,
+    note: impl FnOnce(&Reply<Response<Content>>),
+) -> Response<ReplyBody> {
+    let (call, errand) = match read {
         Ok(call) => call,
         Err(error) => {
             state.metrics.refused(error.label());
@@ -40,9 +51,9 @@ pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<R
     };
     match state.outbound.carry(&call, &errand).await {
         Ok(reply) => {
-            remember_session(state, &reply.answer, &reply.endpoint.agent_id);
+            note(&reply);
             let provenance = reply::Provenance::of(&reply);
-            let (mut head, relay) = Relay::new(reply.answer, state.pace, reply.held);
+            let (mut head, relay) = Relay::new(reply.answer, pace, reply.held);
             provenance.write(&mut head.headers);
             Response::from_parts(head, ReplyBody::Relayed(relay))
         }
@@ -91,13 +102,17 @@ fn read_session(state: &State, headers: &HeaderMap) -> Result<Option<String>, Ca
     state.sessions.provider(session, Instant::now()).map(Some).ok_or(CallError::SessionGone)
 }
 
-fn remember_session(state: &State, answer: &Response<Content>, agent_id: &str) {
-    if let Some(session) = answer.headers().get(SESSION_ID) {
-        state.sessions.pin(session, agent_id, Instant::now());
+fn remember_session(state: &State, reply: &Reply<Response<Content>>) {
+    if let Some(session) = reply.answer.headers().get(SESSION_ID) {
+        state.sessions.pin(session, &reply.endpoint.agent_id, Instant::now());
     }
 }
 
-fn read_body(state: &State, body: Incoming) -> Result<Option<Replay>, CallError> {
+/// A caller's body, kept for a second attempt as far as that goes; none when it has none.
+///
+/// # Errors
+/// When it announces to be too large.
+pub fn read_body(state: &State, body: Incoming) -> Result<Option<Replay>, CallError> {
     let body = state.admit(body)?;
     let has_body = !body.is_end_stream();
     Ok(has_body.then(|| Replay::new(body, state.max_body, state.keeping.clone())))

@@ -162,6 +162,7 @@ fn status_of(error: &CallError) -> (StatusCode, Code) {
         CallError::Arguments(_) | CallError::BodyIncomplete => (StatusCode::BAD_REQUEST, Code::MalformedBody),
         CallError::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge),
         CallError::NoProvider { .. } => (StatusCode::NOT_FOUND, Code::NoProvider),
+        CallError::NoAgent { .. } => (StatusCode::NOT_FOUND, Code::AgentNotFound),
         CallError::RegistryAway { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         CallError::AllOut { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::ProvidersUnavailable),
         CallError::Failed { source, .. } => match source {
@@ -187,7 +188,7 @@ fn is_retryable(error: &CallError) -> bool {
     match error {
         CallError::RegistryAway { .. } | CallError::AllOut { .. } | CallError::Overloaded(_) => true,
         CallError::Failed { source, .. } => matches!(source.reached(), Reached::Nobody | Reached::Refusal),
-        CallError::Deadline(_) | CallError::NoProvider { .. } => true,
+        CallError::Deadline(_) | CallError::NoProvider { .. } | CallError::NoAgent { .. } => true,
         _ => false,
     }
 }
@@ -215,7 +216,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 /// The answer to a path that does not exist.
 pub async fn no_route(uri: Uri) -> Response<Body> {
     let message = format!(
-        "there is no {}; there are POST /call/{{capability}}, /mcp, /proxy/{{capability}}/{{path}} and GET \
+        "there is no {}; there are POST /call/{{capability}}, /mcp, /proxy/{{capability}}/{{path}}, /agents/{{id}}/mcp and GET \
          /explain/{{capability}}, /agents, /capabilities, /livez, /readyz, /metrics",
         uri.path()
     );

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mesh_api::page::CapabilityRow;
+use mesh_api::page::{CapabilityRow, PageInfo};
 use mesh_api::query::CapabilityQuery;
 use mesh_client::client::Client;
 use mesh_client::error::ClientError;
@@ -15,6 +15,7 @@ use crate::cache::slot::Source;
 use crate::endpoint::Endpoints;
 use crate::metrics::Metrics;
 use crate::provider::{Origin, Providers};
+use crate::question::{self, Question};
 use crate::stock::Stock;
 
 /// Asks for providers.
@@ -25,7 +26,30 @@ pub struct ProviderSource {
     pub(super) metrics: Arc<Metrics>,
 }
 
+/// What the registry answered.
+struct Answer {
+    rows: Vec<CapabilityRow>,
+    info: PageInfo,
+    tag: Option<String>,
+}
+
 impl ProviderSource {
+    /// Asks; `None` when the answer is still the one that `tag` is of.
+    async fn ask(&self, question: &Question, tag: Option<&str>) -> Result<Option<Answer>, ClientError> {
+        Ok(match question {
+            Question::Capability(query) => self.client.find(query, tag).await?.map(|found| Answer {
+                rows: found.page.capabilities.into_iter().map(without_ballast).collect(),
+                info: found.page.info,
+                tag: found.tag,
+            }),
+            Question::Agent(query) => self.client.find_agents(query, tag).await?.map(|found| Answer {
+                rows: found.page.agents.into_iter().map(question::row_of).collect(),
+                info: found.page.info,
+                tag: found.tag,
+            }),
+        })
+    }
+
     pub(super) fn read(&self, origin: Origin) -> Providers {
         Providers::of(origin, &self.endpoints, self.zone.as_deref())
     }
@@ -44,29 +68,29 @@ fn without_ballast(mut row: CapabilityRow) -> CapabilityRow {
 }
 
 impl Source for ProviderSource {
-    type Key = CapabilityQuery;
+    type Key = Question;
     type Value = Providers;
 
     async fn fetch(
         &self,
-        query: &CapabilityQuery,
+        question: &Question,
         held: Option<Arc<Providers>>,
     ) -> Result<Arc<Providers>, ClientError> {
         let tag = held.as_ref().and_then(|held| held.origin.tag.as_deref());
-        let finding = self.client.find(query, tag).await;
-        self.metrics.discovery_refreshed(finding.is_ok());
-        let finding = match (finding?, held.as_ref()) {
-            (Some(finding), _) => finding,
+        let found = self.ask(question, tag).await;
+        self.metrics.discovery_refreshed(found.is_ok());
+        let found = match (found?, held.as_ref()) {
+            (Some(found), _) => found,
             (None, Some(held)) => return Ok(Arc::clone(held)),
             // Nothing was held, so no tag was sent.
-            (None, None) => return Err(ClientError::Address(query.to_string())),
+            (None, None) => return Err(ClientError::Address(question.to_string())),
         };
-        let is_cold = !finding.page.info.warm;
+        let is_cold = !found.info.warm;
         let mut origin = Origin {
-            rows: finding.page.capabilities.into_iter().map(without_ballast).collect(),
+            rows: found.rows,
             // A cold answer is never the same as a warm one, whatever the tags of their rows say.
-            tag: finding.tag.filter(|_| !is_cold),
-            resource_version: finding.page.info.resource_version,
+            tag: found.tag.filter(|_| !is_cold),
+            resource_version: found.info.resource_version,
             is_cold,
             unheard: BTreeSet::new(),
         };

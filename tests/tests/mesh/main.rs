@@ -22,6 +22,7 @@ mod mesh_as_tools;
 mod mesh_changes;
 mod mesh_follow_ups;
 mod one_call;
+mod passthrough;
 mod plain_http;
 mod provider_killed;
 mod registry_killed;
