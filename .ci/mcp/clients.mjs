@@ -1,4 +1,5 @@
-// The official TypeScript clients against a registry: `node clients.mjs URL`. Both SDKs, both eras.
+// The official TypeScript clients against a registry, `node clients.mjs URL`, or agents: `node clients.mjs visit …`. Both
+// SDKs, both eras.
 
 import assert from "node:assert/strict";
 
@@ -7,14 +8,27 @@ import { Client as OldClient } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport as OldTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 
 import { lead } from "./life.mjs";
+import { visitAll } from "./visit.mjs";
 
-const url = new URL(process.argv[2]);
 const us = { name: "checks", version: "1" };
-
-for (const [label, options, spoken] of [
+const modes = [
   ["default", {}, "2025-11-25"],
   ["auto", { versionNegotiation: { mode: "auto" } }, "2026-07-28"],
-]) {
+];
+
+if (process.argv[2] === "visit") {
+  const current = modes.map(([label, options]) => [
+    `client ${label}`,
+    () => new Client(us, options),
+    StreamableHTTPClientTransport,
+  ]);
+  await visitAll([...current, ["sdk", () => new OldClient(us), OldTransport]], JSON.parse(process.argv[3]));
+  process.exit();
+}
+
+const url = new URL(process.argv[2]);
+
+for (const [label, options, spoken] of modes) {
   const client = new Client(us, options);
   await client.connect(new StreamableHTTPClientTransport(url));
   assert.equal(client.getNegotiatedProtocolVersion(), spoken);

@@ -1,7 +1,9 @@
-"""The current official Python clients against a registry: `current_clients.py URL`."""
+"""The current official Python clients against a registry, `current_clients.py URL`, or agents: `current_clients.py visit …`."""
 
 import asyncio
 import sys
+from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 import fastmcp
@@ -10,6 +12,7 @@ import mcp
 from fastmcp.exceptions import ToolError
 
 import life
+import visit
 
 
 class Official:
@@ -21,7 +24,7 @@ class Official:
     async def tools(self) -> list[str]:
         listed = (await self.client.list_tools()).tools
         for tool in listed:
-            for schema in (tool.input_schema, tool.output_schema):
+            for schema in filter(None, (tool.input_schema, tool.output_schema)):
                 jsonschema.Draft202012Validator.check_schema(schema)
         return [tool.name for tool in listed]
 
@@ -51,8 +54,29 @@ class FastMcp(Official):
         return result.is_error, result.structured_content, result.content[0].text
 
 
+MODES = {"auto": "2026-07-28", "legacy": "2025-11-25", "2026-07-28": "2026-07-28"}
+
+
+def visitors():
+    """Every client with a name, and how it connects."""
+
+    @asynccontextmanager
+    async def official(url: str, mode: str):
+        async with mcp.Client(url, mode=mode) as client:
+            yield Official(client)
+
+    @asynccontextmanager
+    async def fast(url: str):
+        async with fastmcp.Client(url) as client:
+            yield FastMcp(client)
+
+    for mode in MODES:
+        yield f"mcp {version('mcp')} {mode}", partial(official, mode=mode)
+    yield f"fastmcp {version('fastmcp')}", fast
+
+
 async def main(url: str) -> None:
-    for mode, spoken in (("auto", "2026-07-28"), ("legacy", "2025-11-25"), ("2026-07-28", "2026-07-28")):
+    for mode, spoken in MODES.items():
         async with mcp.Client(url, mode=mode) as client:
             assert client.protocol_version == spoken, client.protocol_version
             await life.lead(Official(client), f"python-{mode}")
@@ -62,4 +86,5 @@ async def main(url: str) -> None:
     print(f"ok   fastmcp {version('fastmcp')}", flush=True)
 
 
-asyncio.run(main(sys.argv[1]))
+targets = visit.targets()
+asyncio.run(visit.visit_all(visitors(), targets) if targets else main(sys.argv[1]))

@@ -1,13 +1,18 @@
-"""An older official Python client against a registry: `older_client.py URL`. Runs under every 1.x line of the SDK."""
+"""An older official Python client against a registry, `older_client.py URL`, or agents: `older_client.py visit …`.
+
+Runs under every 1.x line of the SDK.
+"""
 
 import asyncio
 import sys
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from mcp import ClientSession, McpError
 from mcp.client.streamable_http import streamablehttp_client
 
 import life
+import visit
 
 
 class Older:
@@ -32,6 +37,14 @@ class Older:
         return None
 
 
+@asynccontextmanager
+async def connect(url: str):
+    """A client that has shaken hands."""
+    async with streamablehttp_client(url) as (reading, writing, _), ClientSession(reading, writing) as session:
+        await session.initialize()
+        yield Older(session)
+
+
 async def main(url: str) -> None:
     async with streamablehttp_client(url) as (reading, writing, _), ClientSession(reading, writing) as session:
         spoken = (await session.initialize()).protocolVersion
@@ -40,4 +53,6 @@ async def main(url: str) -> None:
     print(f"ok   mcp {version('mcp')}: {spoken}", flush=True)
 
 
-asyncio.run(main(sys.argv[1]))
+targets = visit.targets()
+visitors = [(f"mcp {version('mcp')}", connect)]
+asyncio.run(visit.visit_all(visitors, targets) if targets else main(sys.argv[1]))

@@ -1,0 +1,261 @@
+"""The sidecar as a way to MCP servers that are not ours, seen by software that is not ours either.
+
+The conformance suite of the MCP project is run against the server that the project has for it, directly and through the
+sidecar: check by check the outcome must be the same. Then clients of every line visit agents of every line: whoever can
+talk to an agent directly must be able to through the sidecar, everybody must find everybody's tool among those of the
+mesh, and every agent can be called.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "python"))
+
+from child import START_SECONDS, Child  # noqa: E402: it lies beside the other checks
+
+REVISIONS = ("2026-07-28", "2025-11-25")
+# A run of the suite takes 5 s, the visits of one client less; the limits are for hangs.
+SUITE_SECONDS = 90
+VISITS_SECONDS = 120
+HTTP_SECONDS = 30
+POLL_SECONDS = 0.1
+# The ways to an agent, and whether one translates: what passes as it is needs a client and an agent that understand each
+# other, and where the mesh offers the tools it speaks to each in a revision that it knows.
+DIRECTLY = "{url}"
+PASSED = "{sidecar}/agents/{id}/mcp"
+WAYS = {DIRECTLY: False, PASSED: False, "{sidecar}/mcp": True}
+# The only client that insists on the current revision.
+CURRENT_ONLY = "2026-07-28"
+
+
+@dataclass
+class Server:
+    """An agent, or the suite's server, on a port of its own."""
+
+    name: str
+    command: list[str]
+    path: str = ""
+    # Whether it knows nothing of the current revision.
+    is_older: bool = False
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+    @property
+    def tool(self) -> str:
+        return f"greet_{self.name}"
+
+
+class Mesh:
+    """A registry, a sidecar, and servers that are registered by hand."""
+
+    def __init__(self, stack: ExitStack, directory: Path, bin_dir: Path):
+        self.stack, self.directory, self.bin_dir = stack, directory, bin_dir
+        self.registry = self.daemon("mesh-registry", "--store", "memory:")
+        self.sidecar = self.daemon("mesh-sidecar", "--registry", self.registry).replace("127.0.0.1", "localhost")
+
+    def daemon(self, name: str, *arguments: str) -> str:
+        """Starts one of our binaries, and returns its URL."""
+        child = self.spawn(name, [str(self.bin_dir / name), "--listen", "127.0.0.1:0", *arguments])
+        return f"http://{child.logged(f'{name} is listening', 'address')}"
+
+    def spawn(self, name: str, command: list[str], **variables: str) -> Child:
+        """Starts a process that ends with us."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("MESH_", "RUST_LOG"))}
+        child = Child(name, command, self.directory, environment | variables)
+        self.stack.callback(child.stop)
+        return child
+
+    def add(self, servers: list[Server]) -> None:
+        """Starts servers and registers each, once all answer."""
+        children = []
+        for server in servers:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                server.port = probe.getsockname()[1]
+            command = [part.format(port=server.port) for part in server.command]
+            children.append(self.spawn(server.name, command, **({"PYTHONPATH": server.path} if server.path else {})))
+        for server, child in zip(servers, children, strict=True):
+            wait_for(server, child)
+            # They send no heartbeats: one is enough for as long as this takes.
+            silence = {"health_interval": 600, "timeout_threshold": 3600, "eviction_threshold": 7200}
+            capabilities = [{"name": server.tool, "version": "1.0.0"}]
+            registration = {"id": server.name, "endpoint": server.url, "capabilities": capabilities, **silence}
+            post(f"{self.registry}/agents", registration)
+            post(f"{self.registry}/heartbeat", {"agent_id": server.name})
+
+
+def wait_for(server: Server, child: Child) -> None:
+    """Waits until somebody listens."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", server.port)) == 0:
+                return
+        if child.process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{server.name} does not listen\n{child.tail()}")
+        time.sleep(POLL_SECONDS)
+
+
+def post(url: str, document: dict) -> dict:
+    """POST of JSON."""
+    request = urllib.request.Request(url, json.dumps(document).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as answer:
+        return json.load(answer)
+
+
+# === The conformance suite ===
+
+
+def checks(suite: list[str], url: str, revision: str, directory: Path) -> dict[str, list[str]]:
+    """What became of every check of the suite at `url`: most are made once, some several times."""
+    command = [*suite, "server", "--url", url, "--requirements", revision, "--output-dir", str(directory)]
+    # Its status tells nothing here: it fails with what the server itself does not do.
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SUITE_SECONDS, check=False)
+    outcomes = defaultdict(list)
+    for file in sorted(directory.glob("*/checks.json")):
+        scenario = re.sub(r"^server-|-[\dT-]+Z$", "", file.parent.name)
+        for check in json.loads(file.read_text()):
+            outcomes[f"{scenario}:{check['id']}"].append(check["status"])
+    if not outcomes:
+        raise RuntimeError(f"the suite said nothing of {url}\n{done.stdout}{done.stderr}")
+    return outcomes
+
+
+def counts(outcomes: dict[str, list[str]]) -> str:
+    """How many checks had which outcome."""
+    single = [status for statuses in outcomes.values() for status in statuses]
+    return ", ".join(f"{single.count(status)} {status.lower()}" for status in sorted(set(single), reverse=True))
+
+
+def conforms(suite: list[str], mesh: Mesh, server: Server) -> bool:
+    """Whether every check has the same outcome through the sidecar as directly, in every revision."""
+    is_well = True
+    for revision in REVISIONS:
+        directly = checks(suite, server.url, revision, mesh.directory / f"directly-{revision}")
+        way = PASSED.format(sidecar=mesh.sidecar, id=server.name)
+        # Not even DNS rebinding is an exception: whose web page asks is checked by the sidecar instead, and as strictly.
+        through = checks(suite, way, revision, mesh.directory / f"through-{revision}")
+        different = sorted(name for name in directly | through if directly.get(name) != through.get(name))
+        for name in different:
+            print(f"     {name}: directly {directly.get(name)}, through the sidecar {through.get(name)}")
+        verdict = "FAIL" if different else "ok  "
+        print(f"{verdict} conformance {revision} directly: {counts(directly)}")
+        print(f"{verdict} conformance {revision} through the sidecar: {counts(through)}", flush=True)
+        is_well = is_well and not different
+    return is_well
+
+
+# === The eras ===
+
+
+def visits(clients: list[list[str]], urls: list[tuple[str, str]], directory: Path) -> dict[tuple, str | None]:
+    """Why a client cannot call the tool at a URL, by client, URL and tool; None when it can."""
+    outcomes = {}
+    for command in clients:
+        done = subprocess.run(
+            [*command, "visit", json.dumps(urls)],
+            cwd=directory, stdout=subprocess.PIPE, text=True, timeout=VISITS_SECONDS, check=True,
+        )
+        for line in done.stdout.splitlines():
+            client, url, tool, fault = json.loads(line)
+            outcomes[client, url, tool] = fault
+    return outcomes
+
+
+def eras(clients: list[list[str]], mesh: Mesh, agents: list[Server]) -> bool:
+    """Whether every client gets to every agent in every way, and every agent can be called."""
+
+    def url(way: str, agent: Server) -> str:
+        return way.format(url=agent.url, sidecar=mesh.sidecar, id=agent.name)
+
+    outcomes = visits(clients, [(url(way, agent), agent.tool) for agent in agents for way in WAYS], mesh.directory)
+    names = list(dict.fromkeys(client for client, _, _ in outcomes))
+    faults, rows = [], [["", *names, "/call"]]
+    for agent in agents:
+        row = [agent.name]
+        for client in names:
+            is_apart = agent.is_older and CURRENT_ONLY in client
+            row.append("-" if is_apart else "ok")
+            for way, translates in WAYS.items():
+                fault = outcomes[client, url(way, agent), agent.tool]
+                if (fault is None) == (is_apart and not translates):
+                    row[-1] = "FAIL"
+                    faults.append(f"{client} at {agent.name}, {way}: {fault or 'was expected to fail'}")
+        called = post(f"{mesh.sidecar}/call/{agent.tool}", {"whom": "you"})["content"][0]["text"]
+        row.append("ok" if called == f"hello you from {agent.name}" else "FAIL")
+        faults.extend([f"/call/{agent.tool}: {called}"] if row[-1] == "FAIL" else [])
+        rows.append(row)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("     " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for fault in faults:
+        print(f"FAIL {fault}")
+    print(f"{'FAIL' if faults else 'ok  '} {len(outcomes)} visits, each way: {', '.join(WAYS)} (-: the last one only)")
+    return not faults
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    for name in ("bin-dir", "venvs", "modules", "everything"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    given = parser.parse_args()
+    # Whoever ends us ends what we started as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    python = {name: str(given.venvs.absolute() / name / "bin/python") for name in ("current", "older", "1.12", "oldest")}
+    modules = given.modules.absolute()
+    node = str(modules / "node_modules/node/bin/node")
+    suite = [node, str(modules / "node_modules/@modelcontextprotocol/conformance/dist/index.js")]
+
+    def in_python(name: str, line: str, *arguments: str) -> Server:
+        command = [python[line], str(HERE / "python_agent.py"), "{port}", name, *arguments]
+        return Server(name, command, is_older=line != "current")
+
+    def in_typescript(name: str, mode: str) -> Server:
+        command = [node, str(modules / "typescript_agent.mjs"), "{port}", name, mode]
+        return Server(name, command, is_older=mode != "current")
+
+    fixture = Server(
+        "everything", [python["current"], "-m", "mcp_everything_server", "--port", "{port}"],
+        path=str(given.everything.absolute()),
+    )
+    agents = [
+        in_python("fastmcp", "current", "fastmcp"),
+        in_python("fastmcp_stateless", "current", "fastmcp", "stateless"),
+        in_python("python_2_3", "current", "mcp"),
+        in_python("python_1_30", "older", "mcp"),
+        in_python("python_1_12", "1.12", "mcp"),
+        in_typescript("typescript_2_4", "current"),
+        in_typescript("typescript_1_32", "session"),
+        in_typescript("typescript_1_32_stateless", "stateless"),
+    ]
+    clients = [
+        [python["current"], str(HERE / "current_clients.py")],
+        *([python[line], str(HERE / "older_client.py")] for line in ("older", "1.12", "oldest")),
+        [node, str(modules / "clients.mjs")],
+    ]
+    with tempfile.TemporaryDirectory(prefix="mesh-mcp-") as directory, ExitStack() as stack:
+        mesh = Mesh(stack, Path(directory), given.bin_dir.absolute())
+        mesh.add([fixture, *agents])
+        is_well = [conforms(suite, mesh, fixture), eras(clients, mesh, agents)]
+    return 0 if all(is_well) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
