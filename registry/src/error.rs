@@ -7,6 +7,8 @@ use std::error::Error;
 use mesh_api::document::{MAX_TOLD, cut};
 use mesh_api::error::Fault;
 
+use crate::export::NotShown;
+
 /// A failure below the one that is reported.
 pub type Source = Box<dyn Error + Send + Sync>;
 
@@ -22,6 +24,9 @@ pub enum RegistryError {
     /// No agent is registered under this id.
     #[error("Agent {} not found", cut(.0))]
     AgentNotFound(String),
+    /// The agent is not to be shown in the format that was asked for.
+    #[error(transparent)]
+    NotShown(#[from] NotShown),
     /// There is no tool of this name.
     #[error("Unknown tool '{}': known are {known}", cut(.name))]
     UnknownTool {

@@ -27,4 +27,6 @@ pub mod health;
 pub mod preservation;
 
 pub mod error;
+
+pub mod export;
 pub mod moment;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mesh_api::agent::{Registered, Registration, Unregistered};
+use mesh_api::card::Format;
 use mesh_api::error::{Fault, Outcome};
 use mesh_api::health::AgentHealth;
 use mesh_api::heartbeat::{Heartbeat, HeartbeatAnswer};
@@ -26,6 +27,7 @@ use crate::catalog::vitals::TooMuchSaid;
 use crate::catalog::watcher::{Filter, Watcher};
 use crate::condition::{self, RegistryHealth};
 use crate::error::RegistryError;
+use crate::export;
 use crate::metrics::{Metrics, MetricsReport};
 use crate::moment::Moment;
 use crate::preservation::Reason;
@@ -207,6 +209,14 @@ impl Registry {
         let mut json = Vec::new();
         Hit { record, status, capability: None, score: None }.render(None, &mut json);
         Ok(json.into())
+    }
+
+    /// One agent as a document of others, which is JSON as well.
+    ///
+    /// # Errors
+    /// When it is not registered, or does not speak the protocol that the document is for.
+    pub fn exported(&self, id: &str, format: Format) -> Result<Bytes, RegistryError> {
+        Ok(export::document(&self.seated(id)?.record.stored.document, format)?.into())
     }
 
     /// The health of one agent.

@@ -19,6 +19,8 @@ pub enum Code {
     MalformedBody,
     /// No agent is registered under that id.
     AgentNotFound,
+    /// The agent has no card of this kind: it does not speak the protocol that the card is for.
+    CardNotFound,
     /// There is no tool of that name.
     UnknownTool,
     /// There is no such route.

@@ -10,6 +10,8 @@ pub mod query;
 
 pub mod heartbeat;
 
+pub mod card;
+
 pub mod agent;
 
 pub mod dependency;

@@ -1,10 +1,12 @@
 //! Agents: find, watch, show, register, unregister.
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use mesh_api::agent::{Registered, Unregistered};
+use mesh_api::card::Format;
 use mesh_api::query::AgentQuery;
 
 use super::discovery::{self, JSON};
@@ -38,7 +40,16 @@ pub(super) async fn register(
 }
 
 /// `GET /agents/{id}`
-pub(super) async fn show(State(api): State<Api>, Name(id): Name) -> Result<Response, ApiError> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    Name(id): Name,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let format = Format::of_query(&query.unwrap_or_default());
+    if let Some(format) = format.map_err(|fault| RegistryError::InvalidQuery(vec![fault]))? {
+        return Ok(discovery::document(&api, &headers, api.registry.exported(&id, format)?));
+    }
     let mut response = ([(CONTENT_TYPE, JSON)], api.registry.agent(&id)?).into_response();
     response.headers_mut().extend(discovery::age(&api));
     Ok(response)

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use futures_util::stream;
 use http_body::{Frame, SizeHint};
 use jiff::Timestamp;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::state::Api;
 use crate::catalog::listing::{Listing, Pieces};
@@ -18,11 +19,22 @@ use crate::moment::Moment;
 /// The media type of every answer but streams.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The answer to a discovery query: 304 without a body when the client says that it has the same rows.
+/// The answer to a discovery query.
 pub(super) fn answer(api: &Api, headers: &HeaderMap, listing: Listing) -> Response<Body> {
     let etag = listing.etag();
+    tagged(api, headers, etag, || body(listing, Moment::now().wall))
+}
+
+/// A document of others about one agent.
+pub(super) fn document(api: &Api, headers: &HeaderMap, json: Bytes) -> Response<Body> {
+    let etag = format!("\"{:016x}\"", xxh3_64(&json));
+    tagged(api, headers, etag, || Body::from(json))
+}
+
+/// An answer with its tag: 304 without a body when the client says that it has the same.
+fn tagged(api: &Api, headers: &HeaderMap, etag: String, body: impl FnOnce() -> Body) -> Response<Body> {
     let is_known = knows(headers, &etag);
-    let body = if is_known { Body::empty() } else { body(listing, Moment::now().wall) };
+    let body = if is_known { Body::empty() } else { body() };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, api.cache_control.clone());

@@ -12,6 +12,7 @@ use mesh_api::document::{MAX_TOLD, cut, quoted};
 use mesh_api::error::{Code, ErrorBody, Fault};
 
 use crate::error::RegistryError;
+use crate::export::NotShown;
 
 /// Seconds after which a client should try again: a store that is restarted or switched over takes about that long.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
@@ -64,6 +65,12 @@ impl ApiError {
                 (StatusCode::BAD_REQUEST, Code::ValidationFailed)
             }
             Self::Registry(RegistryError::AgentNotFound(_)) => (StatusCode::NOT_FOUND, Code::AgentNotFound),
+            Self::Registry(RegistryError::NotShown(NotShown::NotSpoken(_))) => {
+                (StatusCode::NOT_FOUND, Code::CardNotFound)
+            }
+            Self::Registry(RegistryError::NotShown(NotShown::Damaged(_))) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal)
+            }
             Self::Registry(RegistryError::UnknownTool { .. }) => (StatusCode::NOT_FOUND, Code::UnknownTool),
             Self::Registry(RegistryError::NotReached { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)

@@ -4,6 +4,7 @@
 
 mod conditional;
 mod discovery;
+mod export;
 mod guide;
 mod life;
 mod malformed;

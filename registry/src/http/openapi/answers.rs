@@ -15,9 +15,13 @@ pub(super) const BAD_QUERY: &[Answer] = &[error(
     "The query has faults: all of them are listed in `faults`. A parameter that nothing reads is one of them, and the \
      known one that it resembles is named.",
 )];
+const NOT_MODIFIED: Answer =
+    Answer { headers: TAGGED, ..Answer::bare(304, "The client has what would be answered.") };
+/// How a document may be answered besides.
+pub(super) const UNCHANGED: &[Answer] = &[NOT_MODIFIED];
 /// How a list may be answered besides.
 pub(super) const READ: &[Answer] = &[
-    Answer { headers: TAGGED, ..Answer::bare(304, "The client has what would be answered.") },
+    NOT_MODIFIED,
     error(
         410,
         "The changes that the watch asks for are not kept any more (`gone`): list again, and watch from there.",
@@ -42,6 +46,23 @@ pub(super) const TAGGED: &[(&str, &str)] = &[
     AGED,
     ("ETag", "Differs when the rows differ, but for the times of heartbeats. Weak."),
 ];
+/// The headers of an agent.
+pub(super) const SHOWN: &[(&str, &str)] = &[
+    ("Cache-Control", "How long the document may be kept: there with `format` only."),
+    AGED,
+    ("ETag", "Differs when the document differs: there with `format` only."),
+];
+/// What is wrong with the path or with the format.
+pub(super) const BAD_SHOWING: &[Answer] = &[error(
+    400,
+    "The path cannot be read: it is not UTF-8. Or there is no such format (`validation_failed`): the known ones are named.",
+)];
+/// Nobody is registered under that id, or not as what was asked for.
+pub(super) const NO_CARD: &[Answer] = &[error(
+    404,
+    "No agent is registered under that id (`agent_not_found`); or it does not say that it speaks A2A, so it has no agent \
+     card (`card_not_found`).",
+)];
 /// What is wrong with a path: it is not UTF-8.
 pub(super) const BAD_PATH: &[Answer] = &[error(400, "The path cannot be read: it is not UTF-8.")];
 const FOREIGN: Answer = error(

@@ -8,11 +8,13 @@ use mesh_api::schema::Components;
 use serde_json::{Value, json};
 
 use super::answers::{
-    AGED, BAD_BODY, BAD_PATH, BAD_QUERY, JSON, NO_AGENT, NOT_ALLOWED, NOT_DURABLE, READ, TAGGED, ok,
+    BAD_BODY, BAD_PATH, BAD_QUERY, BAD_SHOWING, JSON, NO_AGENT, NO_CARD, NOT_ALLOWED, NOT_DURABLE, READ,
+    SHOWN, TAGGED, UNCHANGED, ok,
 };
 use super::examples;
 use super::operation::{Answer, Body, Link, Operation};
-use super::parameters::{AGENT_FILTERS, AGENT_ID, CAPABILITY_FILTERS, COMMON, READING};
+use super::parameters::{AGENT_FILTERS, AGENT_ID, CAPABILITY_FILTERS, COMMON, READING, SHOWING};
+use crate::export::{AgentCard, ServerJson};
 
 const GROUP: &str = "Discovery";
 /// The media type of a watch.
@@ -74,13 +76,15 @@ pub(super) static OPERATIONS: [Operation; 5] = [
         id: "getAgent",
         group: GROUP,
         summary: "Show an agent",
-        description: "What the agent said when it registered, and what the registry knows about it.",
-        parameters: &[AGENT_ID],
+        description: "What the agent said when it registered, and what the registry knows about it; or, with `format`, \
+                      what it said as a document of others.",
+        parameters: &[AGENT_ID, SHOWING],
         body: None,
         answers: &[
-            &[Answer { headers: &[AGED], ..ok("The agent.", &[(JSON, Components::output::<Agent>)]) }],
-            BAD_PATH,
-            NO_AGENT,
+            &[Answer { headers: SHOWN, ..ok("The agent.", &[(JSON, shown)]) }],
+            UNCHANGED,
+            BAD_SHOWING,
+            NO_CARD,
         ],
     },
     Operation {
@@ -123,6 +127,13 @@ pub(super) static OPERATIONS: [Operation; 5] = [
         ],
     },
 ];
+
+/// What an agent can be shown as.
+fn shown(components: &mut Components) -> Value {
+    json!({"anyOf": [
+        components.output::<Agent>(), components.output::<ServerJson>(), components.output::<AgentCard>(),
+    ]})
+}
 
 fn events(_: &mut Components) -> Value {
     json!({"type": "string", "description": "Server-sent events: `event` is the type, `id` the resource version to resume \

@@ -5,6 +5,7 @@
 use mesh_api::agent::ID_PATTERN;
 use mesh_api::agent::MAX_ID;
 use mesh_api::capability::Stability;
+use mesh_api::card::{self, Format};
 use mesh_api::health::Status;
 use mesh_api::query::MAX_LIMIT;
 use mesh_api::schema::Components;
@@ -22,6 +23,18 @@ pub(super) const AGENT_ID: &[Parameter] = &[Parameter {
     schema: agent_id,
     example: "my-agent-001",
 }];
+
+/// How one agent is shown.
+pub(super) const SHOWING: &[Parameter] = &[
+    query(
+        card::FORMAT,
+        "What the agent is shown as: `server.json`, an entry of the official MCP registry, or `agent-card`, which only \
+         agents have that say in their annotations where they speak A2A. The registration itself when absent.",
+        format,
+        "",
+    ),
+    header("If-None-Match", "With `format`: the `ETag` of the document that the client has."),
+];
 
 /// The filters of `GET /agents`.
 pub(super) const AGENT_FILTERS: &[Parameter] = &[
@@ -122,6 +135,10 @@ const fn query(
 
 pub(super) fn agent_id(_: &mut Components) -> Value {
     json!({"type": "string", "pattern": ID_PATTERN, "maxLength": MAX_ID})
+}
+
+fn format(_: &mut Components) -> Value {
+    json!({"type": "string", "enum": Format::ALL.map(Format::as_str)})
 }
 
 fn text(_: &mut Components) -> Value {
