@@ -2,6 +2,8 @@
 
 pub mod program;
 
+pub mod init;
+
 pub mod server;
 
 pub mod rooms;

@@ -3,21 +3,28 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use mesh_daemon::settings::{self, Problems};
+use mesh_daemon::settings::{self, Problems, Program};
 use mesh_daemon::{signal, telemetry};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, PROGRAM};
 use crate::error::chain;
+use crate::init::{self, INIT};
 use crate::manifest::{self, Manifest};
 use crate::server::Server;
 
+/// The sidecar, with what else it can be told to do.
+const SIDECAR: Program = Program { commands: &[INIT], ..PROGRAM };
 /// Levels of the logs unless `RUST_LOG` says otherwise.
 const LOG_FILTER: &str = "info";
 
-/// Runs the sidecar until it is told to stop. `arguments` begin with the program's name.
+/// Runs the sidecar until it is told to stop, or its command to the end. `arguments` begin with the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match settings::load_with(&PROGRAM, arguments, Config::read, with_manifest) {
+    let mut arguments = arguments.into_iter().collect::<Vec<_>>();
+    if arguments.get(1).is_some_and(|word| INIT.is(word)) {
+        return init::main(arguments.drain(1..));
+    }
+    match settings::load_with(&SIDECAR, arguments, Config::read, with_manifest) {
         Ok((config, manifest)) => run(&config, manifest),
         Err(stop) => stop.report(),
     }

@@ -24,6 +24,8 @@ pub const A2A_ENDPOINT: &str = "a2a-endpoint";
 pub const A2A_BINDING: &str = "a2a-binding";
 /// The annotation with the version of A2A that it speaks there: `1.0` when absent.
 pub const A2A_VERSION: &str = "a2a-version";
+/// All of them.
+pub const ANNOTATIONS: [&str; 5] = [DESCRIPTION, VERSION, A2A_ENDPOINT, A2A_BINDING, A2A_VERSION];
 
 /// The key below `_meta` of a `server.json` where the registration stands.
 ///

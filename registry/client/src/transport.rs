@@ -36,10 +36,18 @@ impl HttpTransport {
     /// # Errors
     /// When that fails.
     pub fn new() -> Result<Self, BoxError> {
+        Self::connecting_within(CONNECT_TIMEOUT)
+    }
+
+    /// The same with `limit` for connecting: for what may be further away than a registry.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn connecting_within(limit: Duration) -> Result<Self, BoxError> {
         // Already installed is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(limit)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

@@ -26,7 +26,7 @@ const EXIT_USAGE: u8 = 64;
 pub struct Setting {
     /// `snake_case` name: the key in the file; flags and variables are derived from it.
     pub name: &'static str,
-    /// What the value is, as `--help` shows it: `ADDR`, `SECONDS`.
+    /// What the value is, as `--help` shows it: `ADDR`, `SECONDS`; empty for a switch, whose flag alone means `true`.
     pub value: &'static str,
     /// The default as it would be written in the file; empty for none.
     pub default: &'static str,
@@ -124,9 +124,16 @@ fn command(program: &Program) -> Command {
     let settings = program.settings.iter().map(|setting| {
         let arg = Arg::new(setting.name)
             .long(setting.name.replace('_', "-"))
-            .value_name(setting.value)
             .env(format!("{}_{}", program.env_prefix, setting.name.to_uppercase()))
             .help(setting.help);
+        let arg = match setting.value {
+            "" => arg
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .hide_possible_values(true),
+            value => arg.value_name(value),
+        };
         if setting.default.is_empty() { arg } else { arg.default_value(setting.default) }
     });
     let commands = program.commands.iter().map(|command| Command::new(command.word()).about(command.about));

@@ -8,6 +8,7 @@ use axum::extract::{Path, RawQuery, State as Extract};
 use axum::response::IntoResponse as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
+use mesh_api::card::{FORMAT, Format};
 use mesh_api::error::{Code, ErrorBody, Fault};
 use mesh_api::query::{AgentQuery, CapabilityQuery};
 use mesh_api::{agent, route};
@@ -27,11 +28,18 @@ pub async fn agents(state: Extract<Arc<State>>, RawQuery(raw): RawQuery) -> Resp
 }
 
 /// `GET /agents/{id}`.
-pub async fn agent(state: Extract<Arc<State>>, Path(id): Path<String>) -> Response<Body> {
-    if agent::is_id(&id) {
-        page(&state, format!("{}/{id}", route::AGENTS)).await
-    } else {
-        invalid(vec![Fault::new("id", format!("must be {}", agent::ID_RULE))])
+pub async fn agent(
+    state: Extract<Arc<State>>,
+    Path(id): Path<String>,
+    RawQuery(raw): RawQuery,
+) -> Response<Body> {
+    if !agent::is_id(&id) {
+        return invalid(vec![Fault::new("id", format!("must be {}", agent::ID_RULE))]);
+    }
+    match Format::of_query(&raw.unwrap_or_default()) {
+        Ok(None) => page(&state, format!("{}/{id}", route::AGENTS)).await,
+        Ok(Some(format)) => page(&state, format!("{}/{id}?{FORMAT}={format}", route::AGENTS)).await,
+        Err(fault) => invalid(vec![fault]),
     }
 }
 
