@@ -11,7 +11,7 @@ use http::{Request, Response, Uri};
 use mesh_api::document::{quoted, string};
 use mesh_api::error::ErrorBody;
 use mesh_client::error::BoxError;
-use mesh_client::transport::{HttpTransport, Pieces, Transport as _};
+use mesh_client::transport::{HttpTransport, Pieces, Transport};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -60,17 +60,14 @@ impl Source {
     /// # Errors
     /// When it cannot be had, or is larger than a card can be.
     pub(super) async fn fetch(&self) -> Result<Vec<u8>, InitError> {
-        let bytes = match self {
-            Self::File(file) => self.read_file(file)?,
+        match self {
+            Self::File(file) => self.within_limit(self.read_file(file)?),
             Self::Url(uri) => {
-                let slow = || InitError::Slow { url: self.name(), limit: PATIENCE.0 };
-                timeout(PATIENCE.0, self.ask(uri)).await.unwrap_or_else(|_| Err(slow()))?
+                let transport = HttpTransport::connecting_within(PATIENCE.1);
+                let unset = |source| InitError::Unreachable { url: self.name(), source };
+                self.fetch_over(&transport.map_err(unset)?, uri).await
             }
-        };
-        if bytes.len() > MAX_CARD {
-            return Err(InitError::TooLarge { from: self.name(), limit: MAX_CARD });
         }
-        Ok(bytes)
     }
 
     fn read_file(&self, file: &str) -> Result<Vec<u8>, InitError> {
@@ -81,11 +78,16 @@ impl Source {
         Ok(bytes)
     }
 
-    async fn ask(&self, uri: &Uri) -> Result<Vec<u8>, InitError> {
+    async fn fetch_over(&self, transport: &dyn Transport, uri: &Uri) -> Result<Vec<u8>, InitError> {
+        let slow = || InitError::Slow { url: self.name(), limit: PATIENCE.0 };
+        let asked = timeout(PATIENCE.0, self.ask(transport, uri)).await;
+        self.within_limit(asked.unwrap_or_else(|_| Err(slow()))?)
+    }
+
+    async fn ask(&self, transport: &dyn Transport, uri: &Uri) -> Result<Vec<u8>, InitError> {
         let url = self.name();
         let unreachable = |source| InitError::Unreachable { url: url.clone(), source };
         let request = Request::get(uri).header(ACCEPT, "application/json, */*;q=0.5").body(Bytes::new());
-        let transport = HttpTransport::connecting_within(PATIENCE.1).map_err(unreachable)?;
         let request = request.map_err(|fault| unreachable(fault.into()))?;
         let answer = transport.send(request).await.map_err(unreachable)?;
         let (status, to) = (answer.status(), answer.headers().get(LOCATION).cloned());
@@ -98,6 +100,13 @@ impl Source {
         }
         let said = serde_json::from_slice::<ErrorBody>(&body).map(|body| body.error);
         Err(InitError::Refused { url, status: status.as_u16(), said: said.ok() })
+    }
+
+    fn within_limit(&self, bytes: Vec<u8>) -> Result<Vec<u8>, InitError> {
+        if bytes.len() <= MAX_CARD {
+            return Ok(bytes);
+        }
+        Err(InitError::TooLarge { from: self.name(), limit: MAX_CARD })
     }
 }
 
@@ -116,9 +125,86 @@ async fn collect(answer: Response<Pieces>) -> Result<Vec<u8>, BoxError> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::{BoxFuture, FutureExt as _};
+    use futures_util::stream;
     use serde_json::json;
 
     use super::*;
+
+    /// A server that answers with this.
+    struct Scripted {
+        status: u16,
+        location: &'static str,
+        body: fn() -> Pieces,
+    }
+
+    impl Transport for Scripted {
+        fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Pieces>, BoxError>> {
+            let said = Response::builder().status(self.status).header(LOCATION, self.location);
+            let answer = said.body((self.body)()).map_err(BoxError::from);
+            assert_eq!(request.uri(), "http://h/card?x=1");
+            std::future::ready(answer).boxed()
+        }
+    }
+
+    async fn fetched(
+        status: u16,
+        location: &'static str,
+        body: fn() -> Pieces,
+    ) -> Result<Vec<u8>, InitError> {
+        let source = read("http://h/card?x=1").unwrap();
+        let Source::Url(uri) = &source else { panic!("{source:?}") };
+        source.fetch_over(&Scripted { status, location, body }, uri).await
+    }
+
+    fn text(text: &'static str) -> Pieces {
+        stream::iter([Ok(Bytes::from_static(text.as_bytes()))]).boxed()
+    }
+
+    /// An error of a registry, with a word that would change a terminal's colour.
+    const OURS: &str = r#"{"status": "error", "error": "agent a\u001b has no card", "detail": "", "code": "card_not_found"}"#;
+
+    fn endless() -> Pieces {
+        stream::repeat_with(|| Ok(Bytes::from_static(&[b' '; 65_536]))).boxed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_card_is_read_within_its_limits() {
+        assert_eq!(fetched(200, "", || text("{}")).await.unwrap(), b"{}");
+        assert!(matches!(fetched(200, "", endless).await, Err(InitError::TooLarge { limit: 262_144, .. })));
+        let whole = fetched(200, "", || endless().take(4).boxed()).await;
+        assert_eq!(whole.unwrap().len(), MAX_CARD);
+        let silent = fetched(200, "", || stream::pending().boxed()).await.unwrap_err().to_string();
+        assert!(silent.contains("within 10 s") && silent.contains("download it"), "{silent}");
+        let cut = fetched(200, "", || stream::iter([Err(BoxError::from("cut off"))]).boxed()).await;
+        assert!(matches!(cut, Err(InitError::Unreachable { .. })));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_has_no_card_says_what_it_has_and_is_not_followed() {
+        let moved = fetched(302, "file:///etc/passwd", || text("")).await.unwrap_err().to_string();
+        assert!(moved.contains("\"file:///etc/passwd\"") && moved.contains("not followed"), "{moved}");
+        let refused = fetched(404, "", || text(OURS)).await.unwrap_err().to_string();
+        assert!(refused.contains("answered 404: \"agent a\\u{1b} has no card\""), "{refused}");
+        assert_eq!(
+            fetched(500, "", || text("<html>")).await.unwrap_err().to_string(),
+            "\"http://h/card\" answered 500"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_within_its_limits() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("card.json");
+        let source = Source::File(file.display().to_string());
+        assert!(matches!(source.fetch().await, Err(InitError::Unreadable { .. })));
+        std::fs::write(&file, vec![b' '; MAX_CARD]).unwrap();
+        assert_eq!(source.fetch().await.unwrap().len(), MAX_CARD);
+        std::fs::write(&file, vec![b' '; MAX_CARD + 1]).unwrap();
+        assert!(matches!(source.fetch().await, Err(InitError::TooLarge { .. })));
+        let endless = Source::File("/dev/zero".to_owned()).fetch().await;
+        assert!(matches!(endless, Err(InitError::TooLarge { .. })));
+    }
 
     fn read(text: &str) -> Result<Source, String> {
         Source::read(&json!(text))

@@ -14,6 +14,7 @@ mod seed_document;
 mod access_log;
 mod addresses;
 mod breaker;
+mod cards;
 mod choices;
 mod eras;
 mod lifecycle;

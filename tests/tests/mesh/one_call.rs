@@ -94,9 +94,12 @@ async fn the_registrys_own_discovery_works_at_the_sidecar() {
     let agent = TestAgent::start("replica-1", &[]).await;
     let beside =
         TestSidecar::beside(&registry, &manifest("summarizer", &agent.endpoint(), "summarize", true)).await;
-    for target in
-        ["/capabilities?name=summarize", "/agents?status=healthy&capability=summarize", "/agents/summarizer"]
-    {
+    for target in [
+        "/capabilities?name=summarize",
+        "/agents?status=healthy&capability=summarize",
+        "/agents/summarizer",
+        "/agents/summarizer?format=server.json",
+    ] {
         let (mine, theirs) = (beside.get(target).await, registry.get(target).await);
         assert_eq!((mine.status, theirs.status), (200, 200));
         let keys = |json: &serde_json::Value| json.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -104,6 +107,8 @@ async fn the_registrys_own_discovery_works_at_the_sidecar() {
     }
     let unknown = beside.get("/agents/nobody").await;
     assert_eq!((unknown.status, unknown.json()["detail"].as_str()), (404, Some("Agent nobody not found")));
+    let other = beside.get("/agents/summarizer?format=yaml").await;
+    assert!(other.status == 400 && other.text().contains("server.json or agent-card"), "{}", other.text());
     let faulty = beside.get("/agents?namspace=x").await;
     assert!(faulty.status == 400 && faulty.text().contains("did you mean 'namespace'?"), "{}", faulty.text());
 }
