@@ -307,7 +307,7 @@ fn count(faults: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mesh_api::document::{number, string};
+    use mesh_api::document::{boolean, number, string};
 
     use super::*;
 
@@ -354,6 +354,21 @@ mod tests {
         assert!(stop.text.contains(":2:1: 'listen' must be a string, got a number"), "{}", stop.text);
         assert!(stop.text.contains(":1:1: 'cache_tll' is not a known key: did you mean 'cache_ttl'?"));
         assert!(stop.text.contains("--cache-ttl: 'cache_ttl' must be a number from 0 to 60 seconds, got 90"));
+    }
+
+    #[test]
+    fn a_switch_is_on_when_it_stands_there_and_takes_no_word_behind_it() {
+        const SWITCH: Setting = Setting { name: "loud", value: "", default: "false", help: "Loud." };
+        const SWITCHED: Program = Program { settings: &[SWITCH], ..PROGRAM };
+        let is_loud = |arguments: &[&str]| {
+            let arguments = ["mesh-test"].iter().chain(arguments).map(OsString::from);
+            load(&SWITCHED, arguments, |fields| fields.required("loud", boolean).unwrap_or_default())
+        };
+        assert!(
+            !is_loud(&[]).unwrap() && is_loud(&["--loud"]).unwrap() && !is_loud(&["--loud=false"]).unwrap()
+        );
+        assert!(is_loud(&["--loud=very"]).unwrap_err().text.contains("'loud' must be true or false"));
+        assert_eq!(is_loud(&["--loud", "true"]).unwrap_err().code, EXIT_USAGE);
     }
 
     #[test]
