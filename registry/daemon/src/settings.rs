@@ -4,6 +4,8 @@
 //! A flag wins over a variable, a variable over the file, the file over the default. All faults are reported at
 //! once, each with the place that it comes from.
 
+mod problems;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -13,9 +15,9 @@ use std::process::ExitCode;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use mesh_api::document::{Fields, Findings, UnknownKey};
-use mesh_api::error::Fault;
 use serde_json::{Map, Value};
 
+pub use self::problems::Problems;
 use crate::yaml::{self, Places};
 
 /// Exit code for a command line or configuration that cannot be used: `EX_USAGE` of sysexits.h.
@@ -56,12 +58,6 @@ pub struct Program {
 pub struct Stop {
     text: String,
     code: u8,
-}
-
-/// Every fault of a configuration, each with the place it comes from.
-#[derive(Debug, Default)]
-pub struct Problems {
-    lines: Vec<String>,
 }
 
 /// Merges the sources of `program`'s settings and reads the result.
@@ -214,40 +210,6 @@ fn read_file(file: &str, problems: &mut Problems) -> (Map<String, Value>, Places
     }
 }
 
-// === impl Problems ===
-
-impl Problems {
-    /// Notes faults, each with the place that `place` knows for its path.
-    pub fn add(&mut self, faults: impl IntoIterator<Item = Fault>, place: impl Fn(&str) -> String) {
-        for fault in faults {
-            match place(&fault.path) {
-                place if place.is_empty() => self.line(fault.to_string()),
-                place => self.line(format!("{place}: {fault}")),
-            }
-        }
-    }
-
-    /// Notes one fault that already says where it is.
-    pub fn line(&mut self, line: String) {
-        self.lines.push(line);
-    }
-
-    /// Notes all faults of `other`.
-    pub fn join(&mut self, other: Self) {
-        self.lines.extend(other.lines);
-    }
-
-    /// Whether nothing is wrong.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
-    /// The faults, one a line.
-    pub fn lines(&self) -> &[String] {
-        &self.lines
-    }
-}
-
 // === impl Stop ===
 
 impl Stop {
@@ -287,8 +249,8 @@ impl Stop {
     }
 
     fn misconfigured(program: &Program, problems: &Problems) -> Self {
-        let mut text = format!("{} cannot start: {}\n", program.name, count(problems.lines.len()));
-        for line in &problems.lines {
+        let mut text = format!("{} cannot start: {}\n", program.name, count(problems.lines().len()));
+        for line in problems.lines() {
             // INVARIANT: writing to a String cannot fail.
             let _ = writeln!(text, "  {}", line.replace('\n', "\n  "));
         }
