@@ -21,7 +21,7 @@ MAX_ANNOTATIONS_BYTES = 256 * 1024
 def filter_case(_context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
     """Whether the case keeps the rules that are stated in words."""
     body = case.body if isinstance(case.body, dict) else {}
-    if case.operation.path in ("/agents", "/capabilities") and case.method == "GET":
+    if case.operation.path in ("/agents", "/agents/{id}", "/capabilities") and case.method == "GET":
         query = case.query or {}
         return is_sent_as_meant(query) and keeps_query_rules(query) and keeps_reading_rules(query)
     if case.operation.path in ("/mcp/tools/discover_services", "/mcp/tools/list_capabilities"):
