@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::metrics::SUCCESS;
+use crate::metrics::{ANSWERED, SUCCESS};
 use crate::passport::Passport;
 
 /// Which calls have a line in the log.
@@ -50,6 +50,21 @@ impl AccessLog {
             duration_ms,
             trace.id = passport.trace_id().unwrap_or_default(),
             "call"
+        );
+    }
+
+    /// Writes the line of a peer's request for our agent, if it has one.
+    pub fn write_inbound(self, caller: &str, passport: &Passport, outcome: &'static str, took: Duration) {
+        if self == Self::Off || (self == Self::Trouble && outcome == ANSWERED) {
+            return;
+        }
+        tracing::info!(
+            target: "mesh_sidecar::access",
+            caller,
+            outcome,
+            duration_ms = took.as_secs_f64() * 1_000.0,
+            trace.id = passport.trace_id().unwrap_or_default(),
+            "inbound call"
         );
     }
 

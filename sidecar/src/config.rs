@@ -1,14 +1,15 @@
 //! The sidecar's settings: where they are declared, with their defaults, and what they are read into.
 
-use std::net::{IpAddr, SocketAddr};
+mod values;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use mesh_api::document::{Fields, number, parsed, string, text, word};
+use mesh_api::document::{Fields, parsed, text, word};
 use mesh_api::label;
 use mesh_daemon::settings::{Program, Setting};
-use serde_json::Value;
 
+use self::values::{loopback, networks, registries, seconds, whole};
 use crate::access::AccessLog;
 use crate::cache::slot::Ages;
 use crate::destination::Destinations;
@@ -40,6 +41,18 @@ pub const PROGRAM: Program = Program {
             value: "ADDR",
             default: "127.0.0.1:15001",
             help: "The agent's localhost port, on a loopback address; port 0 takes a free one",
+        },
+        Setting {
+            name: "inbound",
+            value: "ADDR",
+            default: "",
+            help: "Port for peers' calls of our agent, which are then limited, timed and drained here; off when empty, port 0 takes a free one",
+        },
+        Setting {
+            name: "max_inbound",
+            value: "N",
+            default: "256",
+            help: "Peers' requests that our agent works on at once at most, streams included; more are refused with 429",
         },
         Setting {
             name: "namespace",
@@ -172,6 +185,10 @@ pub struct Config {
     pub registries: Vec<String>,
     /// The agent's localhost port.
     pub listen: SocketAddr,
+    /// The port for peers' calls of our agent.
+    pub inbound: Option<SocketAddr>,
+    /// Peers' requests that our agent works on at once at most.
+    pub max_inbound: u32,
     /// Namespace of calls when there is no manifest.
     pub namespace: String,
     /// Time for a call that names none.
@@ -216,6 +233,8 @@ impl Config {
             manifest: fields.optional("manifest", text(1, 4_096)),
             registries,
             listen,
+            inbound: fields.optional("inbound", parsed),
+            max_inbound: whole(fields, "max_inbound", 1, 1_000_000) as u32,
             namespace,
             call_timeout: seconds(fields, "call_timeout", 0.001, 3_600.0),
             max_body: whole(fields, "max_body", 1, 1 << 30) as usize,
@@ -253,47 +272,4 @@ impl Config {
         }
         config
     }
-}
-
-fn seconds(fields: &mut Fields<'_, '_>, key: &'static str, min: f64, max: f64) -> Duration {
-    Duration::from_secs_f64(fields.required(key, number(min, max, "seconds")).unwrap_or(min))
-}
-
-fn whole(fields: &mut Fields<'_, '_>, key: &'static str, min: u64, max: u64) -> u64 {
-    let read = |value: &Value| {
-        let number = value.as_u64().filter(|number| (min..=max).contains(number));
-        number.ok_or_else(|| format!("must be a whole number from {min} to {max}, got {value}"))
-    };
-    fields.required(key, read).unwrap_or(min)
-}
-
-/// Nobody but the agent beside us is to call through us, with our agent's name.
-fn loopback(value: &Value) -> Result<SocketAddr, String> {
-    let address: SocketAddr = parsed(value)?;
-    if address.ip().is_loopback() {
-        return Ok(address);
-    }
-    Err(format!(
-        "must be a loopback address such as 127.0.0.1:15001: whoever reaches it calls as our agent, got {address}"
-    ))
-}
-
-fn networks(value: &Value) -> Result<Vec<IpNet>, String> {
-    let text = string(value)?;
-    let read = |network: &str| {
-        let network = network.trim();
-        let address = || network.parse::<IpAddr>().map(IpNet::from);
-        network
-            .parse::<IpNet>()
-            .or_else(|_| address())
-            .map_err(|_| format!("{network:?} is no network: write 10.0.0.0/8"))
-    };
-    text.split(',').map(read).collect()
-}
-
-fn registries(value: &Value) -> Result<Vec<String>, String> {
-    let text = string(value)?;
-    let addresses: Vec<_> = text.split(',').map(|address| address.trim().to_owned()).collect();
-    mesh_client::client::Client::new(&addresses, NEGATIVE).map_err(|fault| fault.to_string())?;
-    Ok(addresses)
 }

@@ -19,6 +19,9 @@ use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::wire::RequestHead;
 
+/// Connections to one endpoint, those in use included.
+const MAX_OPEN: usize = 256;
+
 /// One endpoint of one agent.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -195,7 +198,7 @@ impl Endpoints {
             agent_header: HeaderValue::from_str(agent_id).ok(),
             usual_headers: OnceLock::new(),
             url: url.to_owned(),
-            pool: Pool::new(Address::parse(url)?, self.dialer.clone()),
+            pool: Pool::new(Address::parse(url)?, self.dialer.clone(), MAX_OPEN),
             manner: ArcSwapOption::empty(),
             handshake: tokio::sync::Mutex::default(),
             last_fault: ArcSwapOption::empty(),

@@ -50,6 +50,9 @@ pub enum AttemptError {
         /// When it wants to be asked again.
         retry_after: Option<Duration>,
     },
+    /// The sidecar beside the peer could not pass the call on to it: the peer saw nothing of it.
+    #[error("the provider's sidecar takes no calls for it ({0})")]
+    Away(String),
     /// The peer is somewhere else. Following it could lead a call out of the mesh.
     #[error("the provider redirects to {0}: give that address as its endpoint, redirects are not followed")]
     Redirected(String),
@@ -191,6 +194,7 @@ impl AttemptError {
             | Self::Forbidden(_)
             | Self::Crowded(_)
             | Self::Unsent(_)
+            | Self::Away(_)
             | Self::Handshake(_) => Reached::Nobody,
             Self::Busy { .. } | Self::Redirected(_) => Reached::Refusal,
             Self::Status { status, .. } if is_passing(*status) => Reached::Peer,
@@ -210,11 +214,13 @@ impl AttemptError {
             Self::Connect(_)
             | Self::ConnectTimeout(_)
             | Self::Unsent(_)
+            | Self::Away(_)
             | Self::Broken(_)
             | Self::Stalled(_)
             | Self::TimedOut => Some(Evidence::Hard),
             Self::Handshake(cause) => cause.evidence(),
             Self::Status { status, .. } if !status.is_server_error() => None,
+            Self::Status { status: StatusCode::LOOP_DETECTED, .. } => None,
             Self::Status { .. } | Self::Redirected(_) | Self::Protocol(_) => Some(Evidence::Soft),
             Self::Forbidden(_) | Self::Crowded(_) | Self::Body(_) | Self::Busy { .. } | Self::TooLarge(_) => {
                 None
@@ -232,7 +238,7 @@ impl AttemptError {
 
     /// Whether the peer has a part in it, so that others look better from now on.
     pub fn blames_peer(&self) -> bool {
-        !matches!(self, Self::Body(_))
+        !matches!(self, Self::Body(_) | Self::Status { status: StatusCode::LOOP_DETECTED, .. })
     }
 
     /// A short name for metrics.
@@ -247,6 +253,7 @@ impl AttemptError {
             Self::Broken(_) => "broken",
             Self::Handshake(_) => "handshake",
             Self::Busy { .. } => "busy",
+            Self::Away(_) => "away",
             Self::Redirected(_) => "redirected",
             Self::Status { .. } => "status",
             Self::Protocol(_) => "protocol",

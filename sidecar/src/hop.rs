@@ -25,6 +25,15 @@ const OF_ONE_HOP: [HeaderName; 11] = [
 
 /// Takes out what is not passed on.
 pub fn strip(headers: &mut HeaderMap) {
+    strip_but(headers, |_| false);
+}
+
+/// Takes out what is not passed on from a peer's sidecar to our agent.
+pub fn strip_for_agent(headers: &mut HeaderMap) {
+    strip_but(headers, passport::is_for_agent);
+}
+
+fn strip_but(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -35,8 +44,9 @@ pub fn strip(headers: &mut HeaderMap) {
             .collect();
         named.iter().for_each(|name| drop(headers.remove(name)));
     }
-    let unwanted: Vec<_> =
-        headers.keys().filter(|name| OF_ONE_HOP.contains(name) || passport::is_ours(name)).cloned().collect();
+    let is_unwanted =
+        |name: &&HeaderName| OF_ONE_HOP.contains(name) || (passport::is_ours(name) && !stays(name));
+    let unwanted: Vec<_> = headers.keys().filter(is_unwanted).cloned().collect();
     unwanted.iter().for_each(|name| drop(headers.remove(name)));
 }
 
@@ -67,6 +77,18 @@ mod tests {
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["authorization", "content-type"]);
+    }
+
+    #[test]
+    fn our_agent_is_told_what_it_would_be_told_without_us() {
+        let ours = ["x-mesh-caller", "x-mesh-attempt", "x-mesh-hops", "x-mesh-timeout-ms", "x-mesh-affinity"];
+        let names = ours.iter().chain(&["traceparent", "mcp-name", "host", "te"]);
+        let mut headers: HeaderMap =
+            names.map(|name| (name.parse().unwrap(), HeaderValue::from_static("1"))).collect();
+        strip_for_agent(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["mcp-name", "traceparent", "x-mesh-attempt", "x-mesh-caller", "x-mesh-hops"]);
     }
 
     proptest! {

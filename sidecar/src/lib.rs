@@ -8,6 +8,8 @@ pub mod server;
 
 pub mod rooms;
 
+pub mod inbound;
+
 pub mod api;
 
 pub mod config;
@@ -54,6 +56,8 @@ pub mod gate;
 
 pub mod errand;
 pub mod places;
+
+pub mod admission;
 
 pub mod endpoint;
 

@@ -7,7 +7,10 @@ mod calls;
 mod duration;
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use http::Uri;
 
 use mesh_api::agent::{self, Registration};
 use mesh_api::dependency::MAX_DEPENDENCIES;
@@ -33,6 +36,10 @@ const SECONDS_KEYS: [&str; 3] = ["health_interval", "timeout_threshold", "evicti
 pub struct Manifest {
     /// What the registry is told; its endpoint is what peers call.
     pub registration: Registration,
+    /// Where our agent listens.
+    pub endpoint: String,
+    /// Whether the manifest says itself what peers call.
+    pub is_advertised: bool,
     /// How our agent is probed.
     pub probe: Probe,
     /// What it says about calls of single capabilities.
@@ -92,7 +99,7 @@ impl Manifest {
     fn read(fields: &mut Fields<'_, '_>) -> Self {
         let id = fields.required("id", word(agent::ID_RULE, agent::is_id)).unwrap_or_default();
         let own = fields.required("endpoint", callable).unwrap_or_default();
-        let advertised = fields.optional("advertise", callable).unwrap_or_else(|| own.clone());
+        let advertised = fields.optional("advertise", callable);
         let mut terms = BTreeMap::new();
         let dependencies = fields.list("dependencies", MAX_DEPENDENCIES, |value, at, findings| {
             calls::read_dependency(value, at, findings, &mut terms)
@@ -101,9 +108,50 @@ impl Manifest {
             calls::read_route(value, at, findings, &mut terms)
         });
         let probe = fields.nested("health", |value, at, findings| read_probe(&own, value, at, findings));
+        let (is_advertised, probe) = (advertised.is_some(), probe.unwrap_or_else(|| default_probe(&own)));
+        let advertised = advertised.unwrap_or_else(|| own.clone());
         let offered = fields.nested("mesh", calls::read_choice).unwrap_or_default();
         let registration = Registration::read_rest(fields, id, advertised, dependencies);
-        Self { registration, probe: probe.unwrap_or_else(|| default_probe(&own)), terms, offered }
+        Self { registration, endpoint: own, is_advertised, probe, terms, offered }
+    }
+
+    /// Whether our agent can be served by an inbound port at `address`.
+    ///
+    /// # Errors
+    /// What to set.
+    pub fn check_inbound(&self, address: SocketAddr) -> Result<(), String> {
+        if address.ip().is_unspecified() && !self.is_advertised {
+            let (port, path) = (address.port(), self.path());
+            return Err(format!(
+                "peers cannot be told to call {address}, which is no address of a host: set 'advertise' in the \
+                 manifest, for example advertise: http://${{POD_IP}}:{port}{path}"
+            ));
+        }
+        let agent = self.probe.authority.replace("localhost:", "127.0.0.1:").parse::<SocketAddr>();
+        let is_same = |agent: SocketAddr| {
+            let (own, other) = (address.ip(), agent.ip());
+            agent.port() == address.port() && (own == other || own.is_unspecified() && other.is_loopback())
+        };
+        if agent.is_ok_and(is_same) {
+            return Err(format!(
+                "{address} is where our agent listens (endpoint: {}): give the port for peers another address",
+                self.endpoint
+            ));
+        }
+        Ok(())
+    }
+
+    /// Peers call the inbound port at `address`, unless the manifest says something else.
+    pub fn advertise_inbound(&mut self, address: SocketAddr) {
+        if !self.is_advertised {
+            self.registration.endpoint = format!("http://{address}{}", self.path());
+        }
+    }
+
+    /// Path and query of our agent's endpoint.
+    fn path(&self) -> String {
+        let uri = self.endpoint.parse::<Uri>().ok();
+        uri.and_then(|uri| uri.path_and_query().map(ToString::to_string)).unwrap_or_default()
     }
 
     /// What a person should know although it is no fault.
@@ -300,6 +348,31 @@ mod tests {
         assert_eq!(read("id: a\nendpoint: http://localhost:8001/mcp\n").unwrap().remarks().len(), 1);
         let reachable = "id: a\nendpoint: http://localhost:8001/mcp\nadvertise: http://10.0.0.7:8001/mcp\n";
         assert!(read(reachable).unwrap().remarks().is_empty());
+    }
+
+    #[test]
+    fn peers_call_the_inbound_port_unless_the_manifest_says_where() {
+        let advertised = |more: &str, inbound: &str| {
+            let mut manifest =
+                read(&format!("id: a\nendpoint: http://localhost:8001/mcp?x=1\n{more}")).unwrap();
+            manifest.check_inbound(inbound.parse().unwrap()).map(|()| {
+                manifest.advertise_inbound(inbound.parse().unwrap());
+                (manifest.registration.endpoint.clone(), manifest.remarks().len())
+            })
+        };
+        let advertise = "advertise: http://10.0.0.7:15002/mcp\n";
+        let expected = |endpoint: &str, remarks| Ok((endpoint.to_owned(), remarks));
+        assert_eq!(advertised("", "10.0.0.7:1"), expected("http://10.0.0.7:1/mcp?x=1", 0));
+        assert_eq!(advertised("", "[::1]:1"), expected("http://[::1]:1/mcp?x=1", 1));
+        assert_eq!(advertised(advertise, "0.0.0.0:1"), expected("http://10.0.0.7:15002/mcp", 0));
+        for nowhere in ["0.0.0.0:15002", "[::]:15002"] {
+            let fault = advertised("", nowhere).unwrap_err();
+            assert!(fault.contains("advertise: http://${POD_IP}:15002/mcp"), "{fault}");
+        }
+        for taken in ["127.0.0.1:8001", "0.0.0.0:8001"] {
+            assert!(advertised(advertise, taken).unwrap_err().contains("where our agent listens"), "{taken}");
+        }
+        assert!(advertised(advertise, "10.0.0.7:8001").is_ok());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the sidecar counts, in Prometheus' terms. No agent ids as labels, and a bounded number of capabilities.
 
+pub mod inbound;
+
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
@@ -13,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use self::inbound::Inbound;
 use crate::breaker::StateName;
 
 /// Most capabilities that get a label of their own; the rest counts as `other`.
@@ -22,7 +25,7 @@ const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 
 /// The label of capabilities that have none of their own.
 const OTHER: &str = "other";
-/// The result of an attempt that was answered.
+/// The result of an attempt that was answered, and of a peer's request that our agent answered.
 pub const ANSWERED: &str = "answered";
 /// The outcome of a call that was answered.
 pub const SUCCESS: &str = "success";
@@ -33,6 +36,8 @@ const NOT_FOUND: [&str; 3] = ["no_provider", "registry_away", "query_refused"];
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What peers ask of our agent.
+    pub inbound: Inbound,
     requests: Family<CallLabels, Counter>,
     duration: Histogram,
     attempts: Family<ResultLabel, Counter>,
@@ -90,6 +95,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("mesh");
         let this = Self {
+            inbound: Inbound::new(Histogram::new(DURATION_BUCKETS)),
             requests: Family::default(),
             duration: Histogram::new(DURATION_BUCKETS),
             attempts: Family::default(),
@@ -108,6 +114,7 @@ impl Default for Metrics {
             capabilities: Mutex::default(),
             registry: Registry::default(),
         };
+        this.inbound.register(&mut registry);
         registry.register("requests", "Calls by capability and outcome", this.requests.clone());
         registry.register(
             "request_duration_seconds",

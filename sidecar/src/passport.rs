@@ -20,6 +20,8 @@ static AFFINITY: HeaderName = HeaderName::from_static("x-mesh-affinity");
 static HOPS: HeaderName = HeaderName::from_static("x-mesh-hops");
 /// Number of the attempt.
 static ATTEMPT: HeaderName = HeaderName::from_static("x-mesh-attempt");
+/// With it the sidecar beside an agent says that nothing of a request reached the agent, and why.
+pub static REFUSED: HeaderName = HeaderName::from_static("x-mesh-refused");
 /// Id of the calling agent.
 static CALLER: HeaderName = HeaderName::from_static("x-mesh-caller");
 /// With it the caller vouches that executing the call twice is as good as once.
@@ -106,8 +108,7 @@ impl Passport {
 
     /// Writes what a peer is told: `left` is the time for the call.
     pub fn stamp(&self, head: &mut RequestHead, attempt: u32, left: Duration) {
-        let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        head.add_number(&TIMEOUT_MS, left.max(1));
+        stamp_time(head, left);
         head.add_number(&HOPS, u64::from(self.hops) + 1);
         head.add_number(&ATTEMPT, u64::from(attempt));
         let traces = TRACE.iter().zip(&self.trace).map(|(name, value)| (name, value.as_ref()));
@@ -120,6 +121,12 @@ impl Passport {
     }
 }
 
+/// Writes the time that is left for a call.
+pub fn stamp_time(head: &mut RequestHead, left: Duration) {
+    let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    head.add_number(&TIMEOUT_MS, left.max(1));
+}
+
 /// A number that is hardly ever more than a few, as a header.
 pub fn counted(number: u32) -> HeaderValue {
     const FEW: [&str; 5] = ["0", "1", "2", "3", "4"];
@@ -129,6 +136,16 @@ pub fn counted(number: u32) -> HeaderValue {
 /// Whether a header is passed on with the passport.
 pub fn is_carried(name: &HeaderName) -> bool {
     *name == IDEMPOTENCY_KEY || TRACE.contains(name)
+}
+
+/// Whether a header of ours is what a peer's sidecar tells our agent. The time is told as well, and written anew.
+pub fn is_for_agent(name: &HeaderName) -> bool {
+    [&HOPS, &ATTEMPT, &CALLER].contains(&name)
+}
+
+/// Who calls, as a peer's sidecar says.
+pub fn caller(headers: &HeaderMap) -> &str {
+    headers.get(&CALLER).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// Whether a header is one of ours, which nobody passes on.

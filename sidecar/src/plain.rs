@@ -16,7 +16,7 @@ use crate::error::AttemptError;
 use crate::pool::Content;
 use crate::replay::{BodyFault, Replay};
 use crate::request::{Payload, Request};
-use crate::speech::{busy, redirected};
+use crate::speech::{away, busy, redirected};
 use crate::wire::RequestHead;
 use crate::{hop, passport};
 
@@ -48,6 +48,16 @@ pub struct PlainRequest {
     body: Option<Replay>,
 }
 
+/// What an attempt to send `body` really failed for: what the caller broke, or did not send, is no fault of the peer.
+pub fn blame(body: Option<&Replay>, fault: AttemptError) -> AttemptError {
+    let Some(body) = body else { return fault };
+    match (body.fault(), fault) {
+        (Some(broken), _) => AttemptError::Body(broken),
+        (None, AttemptError::TimedOut) if body.is_awaited() => AttemptError::Body(BodyFault::Late),
+        (None, fault) => fault,
+    }
+}
+
 // === impl PlainRequest ===
 
 impl PlainRequest {
@@ -77,16 +87,6 @@ impl PlainRequest {
     /// What the caller has not sent yet.
     pub fn take_rest(&self) -> Option<Incoming> {
         self.body.as_ref().and_then(Replay::take_rest)
-    }
-
-    /// What the caller broke, or did not send, is no fault of the peer.
-    fn blame(&self, fault: AttemptError) -> AttemptError {
-        let Some(body) = &self.body else { return fault };
-        match (body.fault(), fault) {
-            (Some(broken), _) => AttemptError::Body(broken),
-            (None, AttemptError::TimedOut) if body.is_awaited() => AttemptError::Body(BodyFault::Late),
-            (None, fault) => fault,
-        }
     }
 
     fn request(&self, endpoint: &Endpoint, stamp: Stamp<'_>) -> Request {
@@ -128,7 +128,9 @@ impl Errand for PlainRequest {
         stamp: Stamp<'_>,
     ) -> Result<Response<Content>, Fallen<Response<Content>>> {
         let sending = pin!(endpoint.pool.send(self.request(endpoint, stamp)));
-        let mut response = stamp.in_time(sending).await.map_err(|fault| self.blame(fault))?;
+        let outcome = stamp.in_time(sending).await;
+        let mut response = outcome.map_err(|fault| blame(self.body.as_ref(), fault))?;
+        let refused = response.headers().get(&passport::REFUSED).cloned();
         hop::strip(response.headers_mut());
         match response.status() {
             // Nothing was asked that another protocol or a later answer would belong to.
@@ -149,7 +151,10 @@ impl Errand for PlainRequest {
                 Err(Fallen { fault: busy(response.headers()), answer: Some(response) })
             }
             status if status.is_server_error() => {
-                let fault = AttemptError::Status { status, body: String::new() };
+                let fault = match refused {
+                    Some(reason) => away(&reason),
+                    None => AttemptError::Status { status, body: String::new() },
+                };
                 Err(Fallen { fault, answer: Some(response) })
             }
             _ => Ok(response),

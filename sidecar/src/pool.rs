@@ -25,13 +25,12 @@ use crate::wire::WireError;
 const IDLE_LIMIT: Duration = Duration::from_secs(3);
 /// Idle connections kept for one endpoint.
 const MAX_IDLE: usize = 32;
-/// Connections to one endpoint, those in use included.
-const MAX_OPEN: usize = 256;
 
 /// The connections to one endpoint.
 pub struct Pool {
     address: Address,
     dialer: Dialer,
+    most: usize,
     idle: Mutex<Vec<Idle>>,
     /// Shared with every connection that is open, and counts them by that.
     open: Arc<()>,
@@ -63,9 +62,9 @@ struct Lease {
 // === impl Pool ===
 
 impl Pool {
-    /// The pool of the endpoint at `address`.
-    pub fn new(address: Address, dialer: Dialer) -> Arc<Self> {
-        Arc::new(Self { address, dialer, idle: Mutex::default(), open: Arc::default() })
+    /// The pool of the endpoint at `address`, with so many connections at most, those in use included.
+    pub fn new(address: Address, dialer: Dialer, most: usize) -> Arc<Self> {
+        Arc::new(Self { address, dialer, most, idle: Mutex::default(), open: Arc::default() })
     }
 
     /// The endpoint's address.
@@ -135,8 +134,8 @@ impl Pool {
 
     async fn connect(&self) -> Result<Box<Connection>, AttemptError> {
         let open = Arc::clone(&self.open);
-        if Arc::strong_count(&open) > MAX_OPEN + 1 {
-            return Err(AttemptError::Crowded(MAX_OPEN));
+        if Arc::strong_count(&open) > self.most.saturating_add(1) {
+            return Err(AttemptError::Crowded(self.most));
         }
         let stream = self.dialer.open(&self.address).await?;
         Ok(Box::new(Connection::over(stream, open)))

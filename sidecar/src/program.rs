@@ -1,6 +1,7 @@
 //! The whole program, from the command line to the exit code: settings, logs, run.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use mesh_daemon::settings::{self, Problems, Program};
@@ -32,15 +33,23 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn with_manifest(config: Config) -> Result<(Config, Option<Manifest>), Problems> {
     let manifest = config.manifest.as_ref().map(|file| manifest::load(file, |name| std::env::var(name).ok()));
-    Ok((config, manifest.transpose()?))
+    let manifest = manifest.transpose()?;
+    if let Some(fault) = config.inbound.and_then(|address| check_inbound(address, manifest.as_ref()).err()) {
+        let mut problems = Problems::default();
+        problems.line(format!("--inbound: {fault}"));
+        return Err(problems);
+    }
+    Ok((config, manifest))
+}
+
+fn check_inbound(address: SocketAddr, manifest: Option<&Manifest>) -> Result<(), String> {
+    let manifest = manifest.ok_or("needs an agent to pass peers' calls to: set --manifest")?;
+    manifest.check_inbound(address)
 }
 
 #[tokio::main]
 async fn run(config: &Config, manifest: Option<Manifest>) -> ExitCode {
     telemetry::init(LOG_FILTER);
-    for remark in manifest.iter().flat_map(Manifest::remarks) {
-        tracing::warn!("{remark}");
-    }
     let server = match Server::bind(config, manifest).await {
         Ok(server) => server,
         Err(fault) => {
@@ -48,6 +57,12 @@ async fn run(config: &Config, manifest: Option<Manifest>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    for remark in server.remarks() {
+        tracing::warn!("{remark}");
+    }
+    if let Some(address) = server.inbound_addr() {
+        tracing::info!(%address, "peers reach our agent through the inbound port");
+    }
     tracing::info!(address = %server.local_addr(), registry = config.registries.join(","), "mesh-sidecar is listening");
     let stop = CancellationToken::new();
     tokio::spawn(stop_when_told(stop.clone()));

@@ -77,13 +77,22 @@ struct Source<B> {
 impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
     /// Takes a caller's body of at most `limit` bytes.
     pub fn new(body: B, limit: usize, keeping: Keeping) -> Self {
+        Self::of(body, limit, true, keeping)
+    }
+
+    /// Takes a body of which nothing is kept: it is sent once.
+    pub fn once(body: B, limit: usize) -> Self {
+        Self::of(body, limit, false, Keeping::default())
+    }
+
+    fn of(body: B, limit: usize, is_whole: bool, keeping: Keeping) -> Self {
         let source = Source {
             body: Some(body).filter(|body| !body.is_end_stream()),
             kept: Vec::new(),
             came: 0,
             held: 0,
             limit,
-            is_whole: true,
+            is_whole,
             turn: 0,
             is_awaited: false,
             fault: None,
@@ -296,6 +305,16 @@ mod tests {
         assert_eq!(read(body).await, Ok(MAX_KEPT + 6));
         assert!(!replay.can_repeat());
         assert_eq!(keeping.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn of_a_body_that_is_sent_once_nothing_is_kept() {
+        let pieces = [Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(b"hello")))];
+        let replay = Replay::once(StreamBody::new(futures_util::stream::iter(pieces)), 5);
+        let mut body = replay.begin();
+        assert!(!body.is_end_stream() && !replay.can_repeat());
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
+        assert!(body.frame().await.is_none() && lock(&replay.source).kept.is_empty());
     }
 
     #[tokio::test]

@@ -14,6 +14,8 @@ use crate::dial::{Dialer, Network};
 use crate::discovery::{Asked, Discovery};
 use crate::endpoint::Endpoints;
 use crate::gate::SharedGate;
+use crate::inbound::local::{HttpAgent, LocalAgent};
+use crate::inbound::service::Inbound;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 use crate::offer::{Choice, Offer};
@@ -71,6 +73,21 @@ impl Rooms {
         let own_id = registration.map(|registration| registration.id.clone());
         let routing = Arc::new(Routing::new(Arc::clone(&discovery), own_id));
         Self { metrics, gate, endpoints, discovery, targets, routing }
+    }
+
+    /// What the port for peers serves: the agent of `manifest`, which is reached over `network`.
+    ///
+    /// # Errors
+    /// Why that cannot be called.
+    pub fn inbound(
+        &self,
+        config: &Config,
+        manifest: &Manifest,
+        network: Arc<dyn Network>,
+        leaving: CancellationToken,
+    ) -> Result<Inbound, String> {
+        let agent = LocalAgent::Http(HttpAgent::new(&manifest.endpoint, network, config)?);
+        Ok(Inbound::new(config, agent, leaving, Arc::clone(&self.metrics)))
     }
 
     /// Carries calls out.

@@ -10,6 +10,7 @@ use mesh_client::error::ClientError;
 use mesh_daemon::listen::Listener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::copy::Copy;
 use crate::dial::HostNetwork;
 use crate::endpoint::Endpoints;
+use crate::inbound::port::Port;
 use crate::keeper::Keeper;
 use crate::manifest::Manifest;
 use crate::registration::{Registrar, Reporting, Stage};
@@ -27,44 +29,49 @@ use crate::{health, prober};
 pub struct Server {
     listener: Listener,
     api: Api,
+    /// For peers, if that port is on.
+    port: Option<Port>,
+    /// Cancelled as soon as we know that we will go.
+    leaving: CancellationToken,
     registry: Reporting,
     endpoints: Arc<Endpoints>,
     keeper: Keeper,
     manifest: Option<Manifest>,
     stage: watch::Sender<Stage>,
-    /// Says when our agent has been taken out, and nothing new is accepted.
-    taken_out: CancellationToken,
+    /// Cancelled when the localhost port accepts nothing new.
+    closing: CancellationToken,
     drain_timeout: Duration,
 }
 
 /// Why a sidecar cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The port cannot be bound.
-    #[error("cannot listen on {address}: is another sidecar running? Set --listen to another address")]
+    /// A port cannot be bound.
+    #[error("cannot listen on {address}: is another sidecar running? Set --{setting} to another address")]
     Bind {
+        /// What names the address.
+        setting: &'static str,
         /// The address.
         address: SocketAddr,
         /// What happened.
         #[source]
         source: io::Error,
     },
+    /// Our agent cannot be called.
+    #[error("the port for peers cannot serve our agent: {0}")]
+    Agent(String),
     /// The client of the registry cannot be set up.
     #[error(transparent)]
     Client(#[from] ClientError),
 }
 
 impl Server {
-    /// Binds the agent's localhost port and puts the rooms together.
+    /// Binds the agent's localhost port, and the one for peers if that is on, and puts the rooms together.
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn bind(config: &Config, manifest: Option<Manifest>) -> Result<Self, StartError> {
-        let address = config.listen;
-        let listener =
-            Listener::bind(address).await.map_err(|source| StartError::Bind { address, source })?;
-        // An agent that stops reading must not hold its provider for ever.
-        let listener = listener.cut_stalled(config.pace.limits.idle);
+    pub async fn bind(config: &Config, mut manifest: Option<Manifest>) -> Result<Self, StartError> {
+        let listener = bind("listen", config.listen, config).await?;
         let client = Client::new(&config.registries, config.registry_timeout)?;
         let rooms = Rooms::new(
             config,
@@ -73,31 +80,52 @@ impl Server {
             Arc::new(HostNetwork),
             listener.local_addr(),
         );
+        let (leaving, mut port) = (CancellationToken::new(), None);
+        if let (Some(address), Some(manifest)) = (config.inbound, &mut manifest) {
+            let inbound = rooms.inbound(config, manifest, Arc::new(HostNetwork), leaving.clone());
+            let inbound = inbound.map_err(StartError::Agent)?;
+            let bound = Port { listener: bind("inbound", address, config).await?, inbound };
+            manifest.advertise_inbound(bound.local_addr());
+            port = Some(bound);
+        }
         let (stage, stage_seen) = watch::channel(Stage::NoAgent);
-        let taken_out = CancellationToken::new();
-        let api = Api::new(Arc::new(rooms.state(config, manifest.as_ref(), stage_seen, taken_out.clone())));
+        let closing = CancellationToken::new();
+        let api = Api::new(Arc::new(rooms.state(config, manifest.as_ref(), stage_seen, closing.clone())));
         let copy = config.discovery_file.as_ref().map(Copy::at);
         copy.iter().for_each(|copy| copy.load(&rooms.discovery));
         let keeper = Keeper::new(rooms.discovery, rooms.targets, config.mode, copy);
         Ok(Self {
             listener,
             api,
+            port,
+            leaving,
             registry: Reporting { client, gate: rooms.gate, metrics: rooms.metrics },
             endpoints: rooms.endpoints,
             keeper,
             manifest,
             stage,
-            taken_out,
+            closing,
             drain_timeout: config.drain_timeout,
         })
     }
 
-    /// The address that was bound.
+    /// The agent's localhost port.
     pub fn local_addr(&self) -> SocketAddr {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop`; then takes the agent out of the registry, lets calls in flight end, and returns.
+    /// The port for peers, if that is on.
+    pub fn inbound_addr(&self) -> Option<SocketAddr> {
+        self.port.as_ref().map(Port::local_addr)
+    }
+
+    /// What a person should know although it is no fault.
+    pub fn remarks(&self) -> Vec<String> {
+        self.manifest.iter().flat_map(Manifest::remarks).collect()
+    }
+
+    /// Serves until `stop`; then takes the agent out of the registry, lets calls in flight end, first those of peers, and
+    /// returns.
     pub async fn run(self, stop: CancellationToken) {
         let beside = CancellationToken::new();
         let prober = tokio::spawn(prober::run(self.endpoints, beside.clone()));
@@ -109,22 +137,45 @@ impl Server {
             let registrar = Registrar::new(self.registry, manifest.registration, up_seen, self.stage);
             (probing, tokio::spawn(registrar.run(stop.clone())))
         });
-        // Outbound calls go on while the agent is taken out: it may need them to finish its work.
-        let taken_out = self.taken_out;
-        let serving = self.listener.serve(self.api, taken_out.clone(), self.drain_timeout);
-        let drained = async {
-            stop.cancelled().await;
-            if let Some((probing, registrar)) = agent {
-                join(registrar).await;
-                probing.abort();
+        let [taken_out, cut] = [(); 2].map(|()| CancellationToken::new());
+        let (leaving, drain_timeout) = (self.leaving, self.drain_timeout);
+        let draining = tokio::spawn({
+            let (taken_out, cut) = (taken_out.clone(), cut.clone());
+            async move {
+                stop.cancelled().await;
+                leaving.cancel();
+                if let Some((probing, registrar)) = agent {
+                    join(registrar).await;
+                    probing.abort();
+                }
+                taken_out.cancel();
+                sleep(drain_timeout).await;
+                cut.cancel();
             }
-            taken_out.cancel();
+        });
+        // Our agent may need calls of its own to finish its work, so those go on until it has.
+        let closing = self.closing.clone();
+        let serving = self.listener.serve_until(self.api, closing, cut.clone().cancelled_owned());
+        let serving_peers = async {
+            match self.port {
+                Some(port) => port.run(taken_out, cut).await,
+                None => taken_out.cancelled().await,
+            }
+            self.closing.cancel();
         };
-        tokio::join!(serving, drained);
+        tokio::join!(serving, serving_peers);
+        draining.abort();
         beside.cancel();
         join(prober).await;
         join(keeper).await;
     }
+}
+
+/// A port that no client holds for ever by reading nothing.
+async fn bind(setting: &'static str, address: SocketAddr, config: &Config) -> Result<Listener, StartError> {
+    let listener = Listener::bind(address).await;
+    let listener = listener.map_err(|source| StartError::Bind { setting, address, source })?;
+    Ok(listener.cut_stalled(config.pace.limits.idle))
 }
 
 async fn join(task: JoinHandle<()>) {

@@ -15,6 +15,7 @@ use mesh_mcp::peer::{self, Peer};
 
 use crate::endpoint::{Endpoint, Manner};
 use crate::error::AttemptError;
+use crate::passport;
 use crate::pool::Content;
 use crate::request::{Payload, Request};
 use crate::wire::RequestHead;
@@ -162,9 +163,18 @@ pub fn redirected(headers: &HeaderMap) -> AttemptError {
     AttemptError::Redirected(location.unwrap_or_else(|| "an address that it does not name".to_owned()))
 }
 
+/// A refusal of the sidecar beside the peer: nothing reached the peer itself.
+pub fn away(reason: &HeaderValue) -> AttemptError {
+    AttemptError::Away(String::from_utf8_lossy(reason.as_bytes()).chars().take(EXCERPT).collect())
+}
+
 /// An HTTP error with the beginning of what it said.
 async fn refusal(response: Response<Content>) -> AttemptError {
     let (head, mut body) = response.into_parts();
+    if let Some(reason) = head.headers.get(&passport::REFUSED) {
+        end_of_stream(body);
+        return away(reason);
+    }
     let piece = next_piece(&mut body).await.ok().flatten().unwrap_or_default();
     let text = String::from_utf8_lossy(&piece[..piece.len().min(EXCERPT)]).trim().to_owned();
     end_of_stream(body);

@@ -12,6 +12,8 @@ use crate::wait::until;
 
 /// The log line with which a sidecar says where it is.
 const LISTENING: &str = "mesh-sidecar is listening";
+/// The log line with which it says where peers reach its agent.
+const INBOUND: &str = "peers reach our agent through the inbound port";
 
 /// A running sidecar.
 #[derive(Debug)]
@@ -37,6 +39,15 @@ impl TestSidecar {
         let sidecar = Self::start(&registry.url(), Some(manifest), &[]).await;
         sidecar.ready().await;
         sidecar
+    }
+
+    /// The same with a port for peers, whose address comes with it, and these settings.
+    pub async fn with_port(registry: &TestRegistry, manifest: &str, more: &[&str]) -> (Self, SocketAddr) {
+        let more = [&["--inbound", "127.0.0.1:0"], more].concat();
+        let mut sidecar = Self::start(&registry.url(), Some(manifest), &more).await;
+        let inbound = sidecar.program.address(INBOUND).await;
+        sidecar.ready().await;
+        (sidecar, inbound)
     }
 
     /// Starts one that only makes calls.

@@ -75,6 +75,19 @@ impl Listener {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
+        self.serve_until(service, stop, async { sleep(drain).await }).await;
+    }
+
+    /// Serves connections until `stop` is cancelled, then lets open ones finish until `cut` is done, which begins then.
+    pub async fn serve_until<S, B>(self, service: S, stop: CancellationToken, cut: impl Future<Output = ()>)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
         let open = GracefulShutdown::new();
         loop {
             let stream = tokio::select! {
@@ -96,8 +109,10 @@ impl Listener {
             }
         }
         drop(self.tcp);
-        if tokio::time::timeout(drain, open.shutdown()).await.is_err() {
-            tracing::warn!(drain_s = drain.as_secs_f64(), "open connections were cut after the drain time");
+        tokio::select! {
+            biased;
+            () = open.shutdown() => {}
+            () = cut => tracing::warn!(address = %self.address, "open connections were cut after the drain time"),
         }
     }
 }

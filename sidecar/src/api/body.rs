@@ -1,4 +1,4 @@
-//! The body of an answer of the localhost port. The hot routes avoid a box of their own for it.
+//! The body of an answer. The hot routes avoid a box of their own for it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,18 +9,31 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::events::Events;
 use super::relay::{BodyError, Relay};
+use crate::admission::Guest;
+use crate::places::{Held, Streaming};
 
 /// The body of an answer.
 #[derive(Debug)]
 pub enum ReplyBody {
     /// What is there already; none once it was given.
     Whole(Option<Bytes>),
-    /// What comes from a provider.
-    Relayed(Relay),
+    /// What comes from a provider, or from our agent for a peer.
+    Relayed(Relay, Occupied),
     /// What happens during a call.
     Events(Box<Events>),
     /// What a handler of the router made.
     Other(Boxed),
+}
+
+/// What an answer occupies until it has ended. Held, not read.
+#[derive(Debug)]
+pub enum Occupied {
+    /// The places of a call.
+    Call(Held),
+    /// That of a call that has become a stream.
+    Stream(Streaming),
+    /// A place at our agent.
+    Guest(Guest),
 }
 
 impl Body for ReplyBody {
@@ -33,7 +46,7 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Relayed(relay) => Pin::new(relay).poll_frame(context),
+            Self::Relayed(relay, _) => Pin::new(relay).poll_frame(context),
             Self::Events(events) => {
                 events.poll_piece(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
             }
@@ -44,7 +57,7 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Relayed(relay) => relay.is_end_stream(),
+            Self::Relayed(relay, _) => relay.is_end_stream(),
             Self::Events(_) => false,
             Self::Other(body) => body.is_end_stream(),
         }
@@ -53,7 +66,7 @@ impl Body for ReplyBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Relayed(relay) => relay.size_hint(),
+            Self::Relayed(relay, _) => relay.size_hint(),
             Self::Events(_) => SizeHint::default(),
             Self::Other(body) => body.size_hint(),
         }

@@ -1,7 +1,7 @@
 //! Keeps web pages out: a browser on this host must not be led to call the mesh on behalf of a page.
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use mesh_api::error::{Code, ErrorBody};
 
 use crate::api::body::ReplyBody;
@@ -17,15 +17,18 @@ const USUAL: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 /// Without either header a request comes from a program, not from a browser.
 #[expect(clippy::result_large_err, reason = "the error is the answer, built once and sent at once")]
 pub fn check<B>(request: &Request<B>) -> Result<(), Response<ReplyBody>> {
-    let header = |name| request.headers().get(name);
-    let origin_is_foreign = header(ORIGIN).is_some_and(|origin| !is_own_origin(origin));
-    let host_is_foreign = header(HOST).is_some_and(|host| !is_own_host(host));
-    if !origin_is_foreign && !host_is_foreign {
+    let host_is_foreign = request.headers().get(HOST).is_some_and(|host| !is_own_host(host));
+    if !is_of_web_page(request.headers()) && !host_is_foreign {
         return Ok(());
     }
     let message = "this port serves the agent beside it, at localhost: requests of web pages and for other hosts are refused";
     let refusal = reply::json(http::StatusCode::FORBIDDEN, &ErrorBody::new(Code::Forbidden, message));
     Err(refusal.map(ReplyBody::Other))
+}
+
+/// Whether a browser sends a request for a web page that is not of this host: the only clients with an `Origin`.
+pub fn is_of_web_page(headers: &HeaderMap) -> bool {
+    headers.get_all(ORIGIN).iter().any(|origin| !is_own_origin(origin))
 }
 
 /// Nothing, or a colon and a number.

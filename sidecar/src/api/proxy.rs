@@ -11,9 +11,9 @@ use mesh_api::error::Fault;
 use mesh_mcp::headers::SESSION_ID;
 use tokio::time::Instant;
 
-use super::body::ReplyBody;
-use super::linger::linger;
-use super::relay::Relay;
+use super::body::{Occupied, ReplyBody};
+use super::linger::{admit, linger};
+use super::relay::{Relay, is_event_stream};
 use super::reply;
 use super::state::State;
 use crate::course::{Call, Reply};
@@ -53,9 +53,15 @@ pub async fn pass(
         Ok(reply) => {
             note(&reply);
             let provenance = reply::Provenance::of(&reply);
-            let (mut head, relay) = Relay::new(reply.answer, pace, reply.held);
+            let (mut head, content) = reply.answer.into_parts();
+            let relay =
+                Relay::new(content, pace.limits).kept_alive(pace.keep_alive, &head.headers);
+            let occupied = match is_event_stream(&head.headers) {
+                true => Occupied::Stream(reply.held.stream()),
+                false => Occupied::Call(reply.held),
+            };
             provenance.write(&mut head.headers);
-            Response::from_parts(head, ReplyBody::Relayed(relay))
+            Response::from_parts(head, ReplyBody::Relayed(relay, occupied))
         }
         Err(failure) => {
             errand.take_rest().into_iter().for_each(linger);
@@ -113,7 +119,7 @@ fn remember_session(state: &State, reply: &Reply<Response<Content>>) {
 /// # Errors
 /// When it announces to be too large.
 pub fn read_body(state: &State, body: Incoming) -> Result<Option<Replay>, CallError> {
-    let body = state.admit(body)?;
+    let body = admit(body, state.max_body)?;
     let has_body = !body.is_end_stream();
     Ok(has_body.then(|| Replay::new(body, state.max_body, state.keeping.clone())))
 }

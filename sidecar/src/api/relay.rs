@@ -6,17 +6,17 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use mesh_mcp::headers::EVENT_STREAM;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::AttemptError;
-use crate::patience::Pace;
-use crate::places::{Held, Streaming};
+use crate::patience::Limits;
 use crate::pool::Content;
 
 /// What is sent into a silent stream of events: a comment, which clients ignore.
@@ -29,23 +29,23 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub struct Relay {
     content: Content,
-    pace: Pace,
-    /// Where the stream stands, when comments can be sent into it.
-    boundary: Option<Boundary>,
+    limits: Limits,
+    /// The comments that are sent into it, if any can be.
+    comments: Option<Comments>,
     alarm: Option<Pin<Box<Sleep>>>,
     /// When the silence began; none while pieces come.
     silent_since: Option<Instant>,
     /// When something was sent into the silence.
     commented: Option<Instant>,
     ends: Option<Instant>,
-    _places: Places,
 }
 
-/// What an answer occupies until it has ended. Held, not read.
+/// When a stream of events gets a comment.
 #[derive(Debug)]
-enum Places {
-    Call { _held: Held },
-    Stream { _streaming: Streaming },
+struct Comments {
+    /// The silence before each.
+    after: Duration,
+    boundary: Boundary,
 }
 
 /// Whether a stream of events stands between two events: what it ended with.
@@ -55,29 +55,19 @@ struct Boundary([u8; 4]);
 // === impl Relay ===
 
 impl Relay {
-    /// Passes on the body of `response`, which occupies the places `held`.
-    pub fn new(response: Response<Content>, pace: Pace, held: Held) -> (http::response::Parts, Self) {
-        let (head, content) = response.into_parts();
-        let is_stream = is_event_stream(&head.headers);
-        let can_comment = is_stream
-            && !head.headers.contains_key(CONTENT_LENGTH)
-            && !head.headers.contains_key(CONTENT_ENCODING);
-        let places = if is_stream {
-            Places::Stream { _streaming: held.stream() }
-        } else {
-            Places::Call { _held: held }
-        };
-        let relay = Self {
-            content,
-            pace,
-            boundary: can_comment.then(Boundary::default),
-            alarm: None,
-            silent_since: None,
-            commented: None,
-            ends: None,
-            _places: places,
-        };
-        (head, relay)
+    /// Passes on the body of an answer.
+    pub fn new(content: Content, limits: Limits) -> Self {
+        Self { content, limits, comments: None, alarm: None, silent_since: None, commented: None, ends: None }
+    }
+
+    /// The same with comments after such a silence, if it is a stream of events that can take some.
+    #[must_use]
+    pub fn kept_alive(self, after: Duration, headers: &HeaderMap) -> Self {
+        let can_comment = is_event_stream(headers)
+            && !headers.contains_key(CONTENT_LENGTH)
+            && !headers.contains_key(CONTENT_ENCODING);
+        let comments = can_comment.then(|| Comments { after, boundary: Boundary::default() });
+        Self { comments, ..self }
     }
 
     /// Waits in silence: sends a comment now and then, and gives up in the end.
@@ -85,15 +75,15 @@ impl Relay {
         loop {
             let now = Instant::now();
             let since = *self.silent_since.get_or_insert(now);
-            let ends = *self.ends.get_or_insert(now + self.pace.limits.longest);
-            let idle = since + self.pace.limits.idle;
-            let comment = self.boundary.as_ref().filter(|boundary| boundary.is_here());
-            let comment = comment.map(|_| self.commented.unwrap_or(since) + self.pace.keep_alive);
+            let ends = *self.ends.get_or_insert(now + self.limits.longest);
+            let idle = since + self.limits.idle;
+            let comments = self.comments.as_ref().filter(|comments| comments.boundary.is_here());
+            let comment = comments.map(|comments| self.commented.unwrap_or(since) + comments.after);
             if now >= ends {
                 return Poll::Ready(Err(AttemptError::TimedOut));
             }
             if now >= idle {
-                return Poll::Ready(Err(AttemptError::Stalled(self.pace.limits.idle)));
+                return Poll::Ready(Err(AttemptError::Stalled(self.limits.idle)));
             }
             if comment.is_some_and(|at| now >= at) {
                 self.commented = Some(now);
@@ -121,8 +111,8 @@ impl Body for Relay {
         match Pin::new(&mut this.content).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 (this.silent_since, this.commented) = (None, None);
-                if let (Some(boundary), Some(piece)) = (&mut this.boundary, frame.data_ref()) {
-                    boundary.pass(piece);
+                if let (Some(comments), Some(piece)) = (&mut this.comments, frame.data_ref()) {
+                    comments.boundary.pass(piece);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -140,7 +130,7 @@ impl Body for Relay {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.boundary.is_some() { SizeHint::default() } else { self.content.size_hint() }
+        if self.comments.is_some() { SizeHint::default() } else { self.content.size_hint() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Answers of the localhost port: the registry's error shape, plus whether to try again and what was tried.
+//! Answers of our ports: the registry's error shape, plus whether to try again and what was tried.
 
 use std::time::Duration;
 
@@ -124,6 +124,16 @@ pub fn mark_age(headers: &mut HeaderMap, age: Duration, is_stale: bool) {
 pub fn failure(failure: Failure) -> Response<ReplyBody> {
     let pause = retry_after(&failure.error);
     let (status, body) = failure_body(failure);
+    error(status, body, pause)
+}
+
+/// The answer to a request that was not even tried, or not anywhere else: with `pause`, it may be sent again after that.
+pub fn refusal(status: StatusCode, body: ErrorBody, pause: Option<Duration>) -> Response<ReplyBody> {
+    let body = FailureBody { body, retryable: pause.is_some(), attempts: Vec::new() };
+    error(status, serde_json::to_vec(&body).unwrap_or_default(), pause)
+}
+
+fn error(status: StatusCode, body: Vec<u8>, pause: Option<Duration>) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
@@ -167,6 +177,9 @@ fn status_of(error: &CallError) -> (StatusCode, Code) {
         CallError::AllOut { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::ProvidersUnavailable),
         CallError::Failed { source, .. } => match source {
             AttemptError::TimedOut => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
+            AttemptError::Status { status: StatusCode::LOOP_DETECTED, .. } => {
+                (StatusCode::LOOP_DETECTED, Code::LoopDetected)
+            }
             AttemptError::Busy { .. } | AttemptError::Crowded(_) => {
                 (StatusCode::TOO_MANY_REQUESTS, Code::Overloaded)
             }

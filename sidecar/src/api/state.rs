@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::linger::linger;
+use super::linger::{admit, linger};
 use crate::discovery::Discovery;
 use crate::endpoint::Endpoints;
 use crate::error::CallError;
@@ -72,24 +72,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 // === impl State ===
 
 impl State {
-    /// Takes a body, unless it announces to be too large.
-    ///
-    /// # Errors
-    /// When it does.
-    pub fn admit(&self, body: Incoming) -> Result<Incoming, CallError> {
-        if body.size_hint().lower() > self.max_body as u64 {
-            linger(body);
-            return Err(CallError::BodyTooLarge(self.max_body));
-        }
-        Ok(body)
-    }
-
     /// Reads a body to its end.
     ///
     /// # Errors
     /// When it is too large, breaks off, or takes too long.
     pub async fn read(&self, body: Incoming) -> Result<Bytes, CallError> {
-        let mut body = self.admit(body)?;
+        let mut body = admit(body, self.max_body)?;
         let reading = pin!(async move {
             let (mut size, mut pieces) = (0, Pieces::default());
             while !body.is_end_stream()

@@ -1,0 +1,13 @@
+//! The port for peers: their requests pass the admission, the deadline and the limits, reach our agent as they are, and
+//! come to their end when it is time to go.
+//!
+//! What is asked is the agent's affair: nothing is read of a body, nothing is repeated once something of a request was
+//! sent, nothing is put into an answer. Whatever is refused here says whether the agent has seen it.
+
+pub mod port;
+
+pub mod service;
+
+pub mod local;
+
+pub mod refusal;
