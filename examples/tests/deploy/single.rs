@@ -84,12 +84,15 @@ fn the_sidecar_is_native_and_is_probed_from_inside() {
 }
 
 #[test]
-fn the_agents_manifest_names_its_port_and_only_variables_that_are_set() {
+fn the_agents_manifest_names_its_ports_and_only_variables_that_are_set() {
     let deployment = object("Deployment", "words");
     let manifest = object("ConfigMap", "words-manifest")["data"]["agent.yaml"].as_str().unwrap().to_owned();
     let agent = containers(&deployment).find(|container| container["name"] == "agent").unwrap();
     let port = &agent["ports"][0]["containerPort"];
+    assert!(manifest.contains(&format!("endpoint: http://127.0.0.1:{port}/mcp")));
+    let port = &sidecar(&deployment)["ports"][0]["containerPort"];
     assert!(manifest.contains(&format!("advertise: http://${{POD_IP}}:{port}/mcp")));
+    assert!(items(&sidecar(&deployment)["args"]).contains(&Value::from(format!("0.0.0.0:{port}"))));
     let set = items(&sidecar(&deployment)["env"]).iter().map(|variable| variable["name"].as_str().unwrap());
     let set = set.collect::<Vec<_>>();
     for used in manifest.split("${").skip(1).filter_map(|rest| rest.split('}').next()) {
