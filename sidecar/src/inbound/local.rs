@@ -64,6 +64,13 @@ impl LocalAgent {
         }
     }
 
+    /// Closes connections to it that were not used for a while.
+    pub fn sweep(&self) {
+        match self {
+            Self::Http(agent) => agent.pool.sweep(),
+        }
+    }
+
     /// Where it is, for people.
     pub fn place(&self) -> &str {
         match self {

@@ -17,6 +17,9 @@ const GRACE: Duration = Duration::from_secs(3);
 /// knows. With the time before, it is longer than that for which peers use an idle connection once more (3 s, `pool`).
 const REFUSING: Duration = Duration::from_secs(1);
 
+/// Time between two looks for connections to our agent that were not used for a while.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// A bound port for peers.
 pub struct Port {
     /// Where it listens.
@@ -47,6 +50,15 @@ impl Port {
             cut.run_until_cancelled(closing).await;
             stop.cancel();
         };
-        tokio::join!(serving, leaving);
+        let sweeping = async {
+            loop {
+                sleep(SWEEP).await;
+                self.inbound.sweep();
+            }
+        };
+        tokio::select! {
+            _ = async { tokio::join!(serving, leaving) } => {}
+            () = sweeping => {}
+        }
     }
 }

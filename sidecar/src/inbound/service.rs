@@ -72,6 +72,11 @@ impl Inbound {
         }))
     }
 
+    /// Closes connections to our agent that were not used for a while.
+    pub fn sweep(&self) {
+        self.0.agent.sweep();
+    }
+
     /// Refuses whoever comes from now on, and waits until our agent has answered the others.
     pub async fn close(&self) {
         self.0.admission.close().await;
@@ -96,9 +101,13 @@ impl Shared {
         let (began, version, mut visitor) = (Instant::now(), request.version(), None);
         let outcome = self.pass_on(request, began, &mut visitor).await;
         let label = outcome.as_ref().map_or_else(Refusal::label, |_| ANSWERED);
-        self.metrics.inbound.ended(label, began.elapsed());
+        let took = began.elapsed();
+        self.metrics.inbound.ended(label);
+        if outcome.is_ok() {
+            self.metrics.inbound.answered(took);
+        }
         if let Some(Visitor { caller, passport }) = visitor {
-            self.access_log.write_inbound(&caller, &passport, label, began.elapsed());
+            self.access_log.write_inbound(&caller, &passport, label, took);
         }
         let mut response = outcome.unwrap_or_else(Refusal::into_response);
         // Peers keep connections for a while: a request that came on one just as we close it would be lost half-sent.

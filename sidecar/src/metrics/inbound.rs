@@ -58,9 +58,13 @@ impl Inbound {
         self.in_flight.dec();
     }
 
-    /// A request was answered or refused `took` after it came; the answer may still be on its way.
-    pub fn ended(&self, outcome: &'static str, took: Duration) {
+    /// A request was answered or refused; the answer may still be on its way.
+    pub fn ended(&self, outcome: &'static str) {
         self.requests.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Our agent began to answer a request `took` after it came.
+    pub fn answered(&self, took: Duration) {
         self.duration.observe(took.as_secs_f64());
     }
 }

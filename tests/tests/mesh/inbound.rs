@@ -14,6 +14,8 @@ use mesh_tests::web::{EVENT, WebAgent};
 use mesh_tests::{exchange, http};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 const PAUSE: Duration = Duration::from_millis(120);
@@ -223,4 +225,43 @@ async fn half_an_answer_of_an_agent_that_was_killed_is_not_taken_for_a_whole() {
     let answer = exchange::get(inbound, "/mcp").await.unwrap();
     assert_eq!((answer.status, answer.header("x-mesh-refused")), (503, "away"), "{}", answer.text());
     assert!(!beside.program.printed().contains("panicked"));
+}
+
+/// Serves one connection to its end; the requests on it.
+async fn serve_all(mut stream: TcpStream) -> usize {
+    let (mut came, mut requests) = (Vec::new(), 0);
+    while stream.read_buf(&mut came).await.is_ok_and(|bytes| bytes > 0) {
+        if came.ends_with(b"\r\n\r\n") {
+            requests += 1;
+            came.clear();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        }
+    }
+    requests
+}
+
+#[tokio::test]
+async fn connections_to_the_agent_are_kept_and_closed_when_nobody_needs_them() {
+    let registry = TestRegistry::in_memory().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let (tell, mut closed) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tell = tell.clone();
+            tokio::spawn(async move { tell.send(serve_all(stream).await) });
+        }
+    });
+    let described = manifest("a", &endpoint, "web", false);
+    let (_beside, inbound) = TestSidecar::with_port(&registry, &described, &[]).await;
+    for _ in 0..5 {
+        assert_eq!(exchange::get(inbound, "/").await.unwrap().text(), "ok");
+    }
+    // Probes open connections as well, and ask nothing on them.
+    let mut asked = 0;
+    until("all of it is closed", async || {
+        asked += closed.recv().await?;
+        (asked == 5).then_some(())
+    })
+    .await;
 }
