@@ -54,8 +54,7 @@ pub async fn pass(
             note(&reply);
             let provenance = reply::Provenance::of(&reply);
             let (mut head, content) = reply.answer.into_parts();
-            let relay =
-                Relay::new(content, pace.limits).kept_alive(pace.keep_alive, &head.headers);
+            let relay = Relay::new(content, pace.limits).kept_alive(pace.keep_alive, &head.headers);
             let occupied = match is_event_stream(&head.headers) {
                 true => Occupied::Stream(reply.held.stream()),
                 false => Occupied::Call(reply.held),
