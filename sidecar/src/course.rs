@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::cache::slot::Found;
 use crate::endpoint::{Endpoint, InFlight, Occupied};
-use crate::errand::{Errand, Fallen, Stamp};
-use crate::error::{AttemptError, AttemptReport, chain};
+use crate::errand::{AttemptReport, Errand, Fallen, Stamp};
+use crate::error::{AttemptError, chain};
 use crate::metrics::{ANSWERED, Metrics};
 use crate::passport::Passport;
 use crate::places::{Held, Place};

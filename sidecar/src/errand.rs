@@ -56,6 +56,19 @@ pub struct Fallen<A> {
     pub answer: Option<A>,
 }
 
+/// One attempt, as the agent is told about it.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttemptReport {
+    /// Who was tried.
+    pub agent_id: String,
+    /// Where.
+    pub endpoint: String,
+    /// What happened.
+    pub cause: String,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
 // === impl Stamp ===
 
 impl Stamp<'_> {

@@ -9,7 +9,6 @@ use http::StatusCode;
 use mesh_api::error::Fault;
 use mesh_client::error::ClientError;
 use mesh_mcp::error::{AnswerError, RpcError};
-use serde::Serialize;
 
 use crate::breaker::Evidence;
 use crate::destination;
@@ -168,19 +167,6 @@ pub enum CallError {
     /// Too many calls are in flight.
     #[error("{0} calls are in flight already, which is the most this sidecar takes (max_in_flight)")]
     Overloaded(usize),
-}
-
-/// One attempt, as the agent is told about it.
-#[derive(Debug, Clone, Serialize)]
-pub struct AttemptReport {
-    /// Who was tried.
-    pub agent_id: String,
-    /// Where.
-    pub endpoint: String,
-    /// What happened.
-    pub cause: String,
-    /// How long it took, in milliseconds.
-    pub ms: u64,
 }
 
 // === impl AttemptError ===

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::access::{Access, AccessLog};
 use crate::course::{Attempted, Call, Course, Reply, Ways};
-use crate::errand::Errand;
-use crate::error::{AttemptError, AttemptReport, CallError};
+use crate::errand::{AttemptReport, Errand};
+use crate::error::{AttemptError, CallError};
 use crate::metrics::{Metrics, SUCCESS};
 use crate::places::Places;
 use crate::provider::Provider;
