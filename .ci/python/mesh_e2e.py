@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import auto_checks
 import call_checks
 import file_checks
 import guide_checks
@@ -41,7 +42,8 @@ async def run(bin_dir: Path, older_python: Path) -> int:
     async with Mesh(bin_dir, older_python) as mesh:
         try:
             await mesh.start()
-            results = [await passes(check, mesh) for check in file_checks.CHECKS + call_checks.CHECKS + guide_checks.CHECKS]
+            checks = file_checks.CHECKS + call_checks.CHECKS + auto_checks.CHECKS + guide_checks.CHECKS
+            results = [await passes(check, mesh) for check in checks]
         except Exception:
             print(f"FAIL the mesh starts\n{traceback.format_exc()}", flush=True)
             results = [False]

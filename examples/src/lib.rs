@@ -19,6 +19,7 @@ pub mod agent;
 pub mod tools;
 
 pub mod archive;
+pub mod shelf;
 pub mod summary;
 
 pub mod prose;

@@ -31,6 +31,12 @@ struct Flags {
     /// Milliseconds added to each call.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency: u64,
+    /// Speak the older protocol revisions only.
+    #[arg(long)]
+    older: bool,
+    /// A tool that is not offered; may be given several times.
+    #[arg(long, value_name = "TOOL")]
+    without: Vec<String>,
 }
 
 /// Runs the agent until it is told to stop. `arguments` begin with the program's name.
@@ -47,9 +53,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 #[tokio::main]
 async fn run(flags: Flags) -> anyhow::Result<()> {
-    let Flags { listen, name, session, sse, latency } = flags;
+    let Flags { listen, name, session, sse, latency, older, without } = flags;
     let latency = Duration::from_millis(latency);
-    let agent = Agent::bind(Options { listen, name, session, sse, latency }).await?;
+    let agent = Agent::bind(Options { listen, name, session, sse, latency, older, without }).await?;
     let stop = CancellationToken::new();
     tokio::spawn(stop_when_told(stop.clone()));
     writeln!(std::io::stdout(), "listening on {}", agent.url())?;

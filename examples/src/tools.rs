@@ -7,13 +7,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
-use rmcp::model::{Implementation, ServerCapabilities, ServerConfig};
-use rmcp::{Json, ServerHandler, schemars, tool, tool_handler, tool_router};
+use rmcp::model::{Implementation, ServerCapabilities, ServerConfig, SubscriptionFilter};
+use rmcp::service::{NotificationContext, RoleServer, SubscriptionContext};
+use rmcp::{ErrorData, Json, ServerHandler, schemars, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Archive;
+use crate::shelf::Shelf;
 use crate::{prose, summary};
 
 /// The tools of one agent. Clones share the archive, so every session of an agent sees the same one.
@@ -22,6 +25,7 @@ pub struct Tools {
     name: Arc<str>,
     latency: Duration,
     archive: Arc<Archive>,
+    shelf: Shelf,
 }
 
 /// Arguments of `summarize`.
@@ -90,9 +94,14 @@ pub struct Archived {
 
 #[tool_router]
 impl Tools {
-    /// The tools of the replica `name`, each of which waits for `latency` before it works.
-    pub fn new(name: &str, latency: Duration) -> Self {
-        Self { name: name.into(), latency, archive: Arc::default() }
+    /// The tools of the replica `name` that stand on `shelf`, each of which waits for `latency` before it works.
+    pub fn new(name: &str, latency: Duration, shelf: Shelf) -> Self {
+        Self { name: name.into(), latency, archive: Arc::default(), shelf }
+    }
+
+    /// Those that are offered at the moment.
+    fn offered(&self) -> ToolRouter<Self> {
+        self.shelf.away().into_iter().fold(Self::tool_router(), ToolRouter::with_disabled)
     }
 
     /// Shortens a text to its most telling sentences.
@@ -142,10 +151,38 @@ impl Tools {
     }
 }
 
-#[tool_handler]
+#[tool_handler(router = self.offered())]
 impl ServerHandler for Tools {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build();
+        ServerConfig::new(capabilities)
             .with_server_info(Implementation::new(self.name.to_string(), env!("CARGO_PKG_VERSION")))
+    }
+
+    fn accepted_subscription_filter(&self, _: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(SubscriptionFilter::builder().tools_list_changed().build())
+    }
+
+    /// Announces changes to a client of the current revision, for as long as it listens.
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let mut shelf = self.shelf.watch();
+        loop {
+            tokio::select! {
+                () = context.cancelled() => return Ok(()),
+                _ = shelf.changed() => if context.sink().notify_tool_list_changed().await.is_err() { return Ok(()) },
+            }
+        }
+    }
+
+    /// Announces changes to a client of an older revision, which has a session; without one nobody would be told.
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        let mut shelf = self.shelf.watch();
+        tokio::spawn(async move {
+            while !context.peer.is_transport_closed() && shelf.changed().await.is_ok() {
+                if context.peer.notify_tool_list_changed().await.is_err() {
+                    return;
+                }
+            }
+        });
     }
 }

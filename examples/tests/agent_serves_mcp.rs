@@ -33,6 +33,8 @@ impl TestAgent {
             session,
             sse,
             latency: Duration::ZERO,
+            older: false,
+            without: Vec::new(),
         };
         let agent = Agent::bind(options).await.unwrap();
         let (url, stop) = (agent.url(), CancellationToken::new());

@@ -28,7 +28,7 @@ pub const PROGRAM: Program = Program {
             name: "manifest",
             value: "FILE",
             default: "",
-            help: "Manifest of the agent beside us; without one the sidecar only makes calls",
+            help: "Manifest of the agent beside us: id, endpoint and 'capabilities: auto' are enough; without one the sidecar only makes calls",
         },
         Setting {
             name: "registry",

@@ -54,6 +54,8 @@ pub struct Manner {
     pub form: Form,
     /// The same of the heads of their requests.
     pub head: RequestHead,
+    /// Whether the server says that it announces changes of its tools.
+    pub announces_tools: bool,
 }
 
 /// One capability at one endpoint: its load is measured apart, because tools of one agent differ.

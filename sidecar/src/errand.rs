@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mesh_daemon::alarm::Alarms;
 use mesh_mcp::tool_name::ToolName;
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;

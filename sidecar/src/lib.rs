@@ -17,7 +17,10 @@ pub mod manifest;
 
 pub mod registration;
 
+pub mod inventory;
+
 pub mod health;
+pub mod own_agent;
 
 pub mod plain;
 pub mod tool;

@@ -4,6 +4,8 @@
 //! fault here, though the registry accepts one: in a manifest it is a typo.
 
 mod calls;
+mod tools;
+
 mod duration;
 
 use std::collections::{BTreeMap, HashSet};
@@ -23,6 +25,7 @@ use serde_json::Value;
 
 use self::duration::duration;
 use crate::health::{Probe, is_loopback};
+use crate::inventory::Plan;
 use crate::offer::Choice;
 use crate::terms::Terms;
 
@@ -42,6 +45,8 @@ pub struct Manifest {
     pub is_advertised: bool,
     /// How our agent is probed.
     pub probe: Probe,
+    /// How our agent is asked for its tools, if it is.
+    pub tools: Option<Plan>,
     /// What it says about calls of single capabilities.
     pub terms: BTreeMap<String, Terms>,
     /// Which tools of the mesh the agent is offered.
@@ -111,8 +116,9 @@ impl Manifest {
         let (is_advertised, probe) = (advertised.is_some(), probe.unwrap_or_else(|| default_probe(&own)));
         let advertised = advertised.unwrap_or_else(|| own.clone());
         let offered = fields.nested("mesh", calls::read_choice).unwrap_or_default();
-        let registration = Registration::read_rest(fields, id, advertised, dependencies);
-        Self { registration, endpoint: own, is_advertised, probe, terms, offered }
+        let (capabilities, tools) = tools::read(fields);
+        let registration = Registration::read_rest(fields, id, advertised, capabilities, dependencies);
+        Self { registration, endpoint: own, is_advertised, probe, tools, terms, offered }
     }
 
     /// Whether our agent can be served by an inbound port at `address`.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::chain;
 use crate::gate::SharedGate;
+use crate::inventory::Document;
 use crate::metrics::Metrics;
 
 /// First and longest pause between attempts while the registry is away.
@@ -51,7 +52,11 @@ pub enum Stage {
 /// Keeps our agent's registration true.
 pub struct Registrar {
     client: Client,
-    registration: Registration,
+    /// What there is to register; the agent's tools may change it.
+    document: watch::Receiver<Document>,
+    registration: Arc<Registration>,
+    /// When the registry is told of `registration`, of which it has an older version.
+    outdated: Option<Instant>,
     /// Whether our agent is up.
     is_up: watch::Receiver<bool>,
     stage: watch::Sender<Stage>,
@@ -75,26 +80,41 @@ pub struct Reporting {
 // === impl Registrar ===
 
 impl Registrar {
-    /// Will register `registration` once the agent is up.
+    /// Will register `document` once the agent is up.
     pub fn new(
         registry: Reporting,
-        registration: Registration,
+        document: watch::Receiver<Document>,
         is_up: watch::Receiver<bool>,
         stage: watch::Sender<Stage>,
     ) -> Self {
         stage.send_replace(Stage::AwaitingAgent);
         let backoff = Backoff::new(PAUSES.0, PAUSES.1);
         let Reporting { client, gate, metrics } = registry;
-        Self { client, registration, is_up, stage, registered: None, backoff, gate, metrics }
+        let registration = Arc::clone(&document.borrow().registration);
+        let outdated = None;
+        Self {
+            client,
+            document,
+            registration,
+            outdated,
+            is_up,
+            stage,
+            registered: None,
+            backoff,
+            gate,
+            metrics,
+        }
     }
 
     /// Registers and heartbeats until `stop`, then takes the agent out.
     pub async fn run(mut self, stop: CancellationToken) {
-        while !*self.is_up.borrow_and_update() {
+        while let Some(stage) = self.awaited() {
+            self.stage.send_replace(stage);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 changed = self.is_up.changed() => if changed.is_err() { return },
+                Ok(()) = self.document.changed() => {}
             }
         }
         let mut next = Instant::now();
@@ -107,10 +127,25 @@ impl Registrar {
                     Ok(()) => next = Instant::now(),
                     Err(_) => break,
                 },
+                Ok(()) = self.document.changed() => {
+                    self.registration = Arc::clone(&self.document.borrow_and_update().registration);
+                    next = Instant::now();
+                    self.outdated = Some(next);
+                }
                 () = sleep_until(next) => next = Instant::now() + self.tick().await,
             }
         }
         self.take_out().await;
+    }
+
+    /// What is waited for before the agent can be registered.
+    fn awaited(&mut self) -> Option<Stage> {
+        let document = self.document.borrow_and_update().clone();
+        self.registration = document.registration;
+        if !*self.is_up.borrow_and_update() {
+            return Some(Stage::AwaitingAgent);
+        }
+        document.pending.map(Stage::Registering)
     }
 
     /// Registers or heartbeats, whichever is due; returns the pause until the next time.
@@ -119,6 +154,16 @@ impl Registrar {
             && let Err(fault) = self.register().await
         {
             return self.pause_after(&fault);
+        }
+        if self.outdated.is_some_and(|due| due <= Instant::now())
+            && let Err(fault) = self.register().await
+        {
+            let pause = self.pause_after(&fault);
+            if fault.is_outage() {
+                return pause;
+            }
+            // The registry keeps what it has, and that is kept alive.
+            self.outdated = Some(Instant::now() + pause);
         }
         match self.heartbeat().await {
             Ok(pause) => pause,
@@ -148,6 +193,7 @@ impl Registrar {
             "our agent is registered"
         );
         self.registered = Some(registered.resource_version);
+        self.outdated = None;
         self.stage.send_replace(Stage::Registered);
         Ok(())
     }

@@ -16,11 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Api;
 use crate::config::Config;
 use crate::copy::Copy;
-use crate::dial::HostNetwork;
+use crate::destination::Destinations;
+use crate::dial::{Dialer, HostNetwork};
 use crate::endpoint::Endpoints;
+use crate::health::Probe;
 use crate::inbound::port::Port;
+use crate::inventory::{Document, Inventory};
 use crate::keeper::Keeper;
 use crate::manifest::Manifest;
+use crate::own_agent::HttpAgent;
 use crate::registration::{Registrar, Reporting, Stage};
 use crate::rooms::Rooms;
 use crate::{health, prober};
@@ -36,11 +40,20 @@ pub struct Server {
     registry: Reporting,
     endpoints: Arc<Endpoints>,
     keeper: Keeper,
-    manifest: Option<Manifest>,
+    agent: Option<OurAgent>,
     stage: watch::Sender<Stage>,
     /// Cancelled when the localhost port accepts nothing new.
     closing: CancellationToken,
     drain_timeout: Duration,
+}
+
+/// Our agent, and what looks after it.
+struct OurAgent {
+    probe: Probe,
+    /// What a person should know about it.
+    remarks: Vec<String>,
+    inventory: Option<Inventory>,
+    document: watch::Receiver<Document>,
 }
 
 /// Why a sidecar cannot start.
@@ -60,6 +73,14 @@ pub enum StartError {
     /// Our agent cannot be called.
     #[error("the port for peers cannot serve our agent: {0}")]
     Agent(String),
+    /// Our agent cannot be asked for its tools.
+    #[error("our agent cannot be asked for its tools at {endpoint}: {reason}")]
+    Unasked {
+        /// Where it listens.
+        endpoint: String,
+        /// What is wrong with that.
+        reason: String,
+    },
     /// The client of the registry cannot be set up.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -102,7 +123,7 @@ impl Server {
             registry: Reporting { client, gate: rooms.gate, metrics: rooms.metrics },
             endpoints: rooms.endpoints,
             keeper,
-            manifest,
+            agent: manifest.map(|manifest| OurAgent::of(manifest, config.connect_timeout)).transpose()?,
             stage,
             closing,
             drain_timeout: config.drain_timeout,
@@ -121,7 +142,7 @@ impl Server {
 
     /// What a person should know although it is no fault.
     pub fn remarks(&self) -> Vec<String> {
-        self.manifest.iter().flat_map(Manifest::remarks).collect()
+        self.agent.iter().flat_map(|agent| agent.remarks.iter().cloned()).collect()
     }
 
     /// Serves until `stop`; then takes the agent out of the registry, lets calls in flight end, first those of peers, and
@@ -130,12 +151,14 @@ impl Server {
         let beside = CancellationToken::new();
         let prober = tokio::spawn(prober::run(self.endpoints, beside.clone()));
         let keeper = tokio::spawn(self.keeper.run(beside.clone()));
-        let agent = self.manifest.map(|manifest| {
+        let agent = self.agent.map(|agent| {
             let (is_up, up_seen) = watch::channel(false);
             let network = Arc::new(HostNetwork);
-            let probing = tokio::spawn(health::run(manifest.probe, network, is_up, beside.clone()));
-            let registrar = Registrar::new(self.registry, manifest.registration, up_seen, self.stage);
-            (probing, tokio::spawn(registrar.run(stop.clone())))
+            let probing = tokio::spawn(health::run(agent.probe, network, is_up, beside.clone()));
+            let asking = agent.inventory.map(|inventory| inventory.run(up_seen.clone(), beside.clone()));
+            let beside = [Some(probing), asking.map(tokio::spawn)];
+            let registrar = Registrar::new(self.registry, agent.document, up_seen, self.stage);
+            (beside, tokio::spawn(registrar.run(stop.clone())))
         });
         let [taken_out, cut] = [(); 2].map(|()| CancellationToken::new());
         let (leaving, drain_timeout) = (self.leaving, self.drain_timeout);
@@ -144,9 +167,9 @@ impl Server {
             async move {
                 stop.cancelled().await;
                 leaving.cancel();
-                if let Some((probing, registrar)) = agent {
+                if let Some((beside, registrar)) = agent {
                     join(registrar).await;
-                    probing.abort();
+                    beside.iter().flatten().for_each(JoinHandle::abort);
                 }
                 taken_out.cancel();
                 sleep(drain_timeout).await;
@@ -176,6 +199,23 @@ async fn bind(setting: &'static str, address: SocketAddr, config: &Config) -> Re
     let listener = Listener::bind(address).await;
     let listener = listener.map_err(|source| StartError::Bind { setting, address, source })?;
     Ok(listener.cut_stalled(config.pace.limits.idle))
+}
+
+impl OurAgent {
+    /// The agent of `manifest`; a connection to it is given `connect_timeout`.
+    fn of(manifest: Manifest, connect_timeout: Duration) -> Result<Self, StartError> {
+        let remarks = manifest.remarks();
+        let Manifest { registration, endpoint, probe, tools, .. } = manifest;
+        let Some(plan) = tools else {
+            return Ok(Self { probe, remarks, inventory: None, document: Document::fixed(registration) });
+        };
+        // Where providers may be says nothing about the agent beside us.
+        let dialer = Dialer::new(Arc::new(HostNetwork), Destinations::default(), connect_timeout);
+        let agent = HttpAgent::new(&registration.id, &endpoint, dialer);
+        let agent = agent.map_err(|reason| StartError::Unasked { endpoint, reason })?;
+        let (inventory, document) = Inventory::new(Arc::new(agent), registration, plan);
+        Ok(Self { probe, remarks, inventory: Some(inventory), document })
+    }
 }
 
 async fn join(task: JoinHandle<()>) {

@@ -9,9 +9,10 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use mesh_mcp::answer::AnswerReader;
 use mesh_mcp::call::{self, ClientInfo, Form, Post};
-use mesh_mcp::error::AnswerError;
+use mesh_mcp::error::{AnswerError, RpcError};
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::{self, Peer};
+use mesh_mcp::raw::RawJson;
 
 use crate::endpoint::{Endpoint, Manner};
 use crate::error::AttemptError;
@@ -50,41 +51,67 @@ pub async fn speak(endpoint: &Endpoint) -> Result<Arc<Manner>, AttemptError> {
     if let Some(manner) = endpoint.manner.load_full() {
         return Ok(manner);
     }
-    let peer = shake_hands(endpoint).await?;
+    let (peer, announces_tools) = shake_hands(endpoint).await?;
     tracing::debug!(agent.id = endpoint.agent_id, ?peer, "found out how an agent speaks MCP");
     let form = Form::of(peer, US);
-    let manner = Arc::new(Manner { head: head(endpoint, &form.headers), form });
+    let manner = Arc::new(Manner { head: head(endpoint, &form.headers), form, announces_tools });
     endpoint.manner.store(Some(Arc::clone(&manner)));
     Ok(manner)
 }
 
-async fn shake_hands(endpoint: &Endpoint) -> Result<Peer, AttemptError> {
+/// How it wants to be spoken to, and whether it announces changes of its tools.
+async fn shake_hands(endpoint: &Endpoint) -> Result<(Peer, bool), AttemptError> {
     match greet(endpoint, call::discover(US)).await {
-        Ok(heard) if peer::is_current(heard.head.status, heard.message.as_ref()) => return Ok(Peer::Current),
+        Ok(heard) if peer::is_current(heard.head.status, heard.message.as_ref()) => {
+            return Ok((Peer::Current, peer::announces_tools(heard.message.as_ref())));
+        }
         // Some older servers answer a method that they do not know with 5xx.
         Ok(_) | Err(AttemptError::Status { .. }) => {}
         Err(fault) => return Err(fault),
     }
     let heard = greet(endpoint, call::initialize(US)).await?;
     let Some(peer) = peer::handshaken(&heard.head.headers, heard.message.as_ref()) else {
-        return Ok(Peer::Bare);
+        return Ok((Peer::Bare, false));
     };
     greet(endpoint, call::initialized(&peer)).await?;
-    Ok(peer)
+    Ok((peer, peer::announces_tools(heard.message.as_ref())))
 }
 
 /// A request of the handshake. An answer that is no MCP at all is an answer too: an older server's refusal.
 async fn greet(endpoint: &Endpoint, request: Post) -> Result<Heard, AttemptError> {
-    let (head, mut body) = exchange(endpoint, addressed(endpoint, request)).await?.into_parts();
-    let message = match read_greeting(&head, &mut body).await {
+    let (head, message) = post(endpoint, request).await?;
+    let message = match message {
         Err(AttemptError::Protocol(AnswerError::ContentType(_) | AnswerError::NotJsonRpc(_))) => None,
         outcome => outcome?,
     };
-    end_of_stream(body);
     Ok(Heard { head, message })
 }
 
-async fn read_greeting(
+/// Asks something and waits for the answer, without a time limit.
+///
+/// # Errors
+/// When there is none.
+pub async fn ask(endpoint: &Endpoint, request: Post) -> Result<Heard, AttemptError> {
+    let (head, message) = post(endpoint, request).await?;
+    let message = match message {
+        // A refusal of HTTP without a JSON-RPC message in it.
+        Err(AttemptError::Protocol(_)) if head.status.is_client_error() => None,
+        outcome => outcome?,
+    };
+    Ok(Heard { head, message })
+}
+
+async fn post(
+    endpoint: &Endpoint,
+    request: Post,
+) -> Result<(http::response::Parts, Result<Option<ServerMessage>, AttemptError>), AttemptError> {
+    let (head, mut body) = exchange(endpoint, addressed(endpoint, request)).await?.into_parts();
+    let message = read_whole(&head, &mut body).await;
+    end_of_stream(body);
+    Ok((head, message))
+}
+
+async fn read_whole(
     head: &http::response::Parts,
     body: &mut Content,
 ) -> Result<Option<ServerMessage>, AttemptError> {
@@ -107,10 +134,19 @@ pub fn addressed(endpoint: &Endpoint, post: Post) -> Request {
     Request::new(head(endpoint, &post.headers), Payload::Whole(post.body))
 }
 
+/// The request with which an older server is listened to: a GET of its endpoint.
+pub fn listening(endpoint: &Endpoint, peer: &Peer) -> Request {
+    Request::new(head_of(Method::GET, endpoint, &peer.listening()), Payload::Whole(Bytes::new()))
+}
+
 /// The head of a POST to `endpoint` with these headers.
 pub fn head(endpoint: &Endpoint, headers: &HeaderMap) -> RequestHead {
+    head_of(Method::POST, endpoint, headers)
+}
+
+fn head_of(method: Method, endpoint: &Endpoint, headers: &HeaderMap) -> RequestHead {
     let address = endpoint.pool.address();
-    let mut head = RequestHead::new(Method::POST, &address.path);
+    let mut head = RequestHead::new(method, &address.path);
     head.add(&HOST, &address.authority);
     head.add(&USER_AGENT, &USER);
     headers.iter().for_each(|(name, value)| head.add(name, value));
@@ -179,6 +215,29 @@ async fn refusal(response: Response<Content>) -> AttemptError {
     let text = String::from_utf8_lossy(&piece[..piece.len().min(EXCERPT)]).trim().to_owned();
     end_of_stream(body);
     AttemptError::Status { status: head.status, body: text }
+}
+
+// === impl Heard ===
+
+impl Heard {
+    /// Whether it says that `peer` restarted, perhaps as another release, and did not take what was sent.
+    pub fn is_of_a_new_life(&self, peer: &Peer) -> bool {
+        let (status, message) = (self.head.status, self.message.as_ref());
+        peer.session_is_lost(status, message) || peer.era_has_changed(status, message)
+    }
+
+    /// What was answered: a result, or a refusal.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn answer(self) -> Result<Result<RawJson, RpcError>, AttemptError> {
+        match self.message {
+            Some(ServerMessage::Result(result)) => Ok(Ok(result)),
+            Some(ServerMessage::Error(error)) => Ok(Err(error)),
+            _ if self.head.status.is_success() => Err(AttemptError::Protocol(AnswerError::Empty)),
+            _ => Err(AttemptError::Status { status: self.head.status, body: String::new() }),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use mesh_mcp::answer::AnswerReader;
 use mesh_mcp::beside::Beside;
 use mesh_mcp::call::{self, HANDSHAKE_ID};
-use mesh_mcp::error::{AnswerError, RpcError};
+use mesh_mcp::error::RpcError;
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::Peer;
 use mesh_mcp::raw::RawJson;
@@ -111,10 +111,10 @@ impl ToolCall {
         stamp: Stamp<'_>,
     ) -> Result<Answer, AttemptError> {
         let (manner, heard) = self.ask(endpoint, tool, stamp).await?;
-        if !is_forgotten(&manner.form.peer, &heard) {
+        if !heard.is_of_a_new_life(&manner.form.peer) {
             return answer(heard);
         }
-        // The peer restarted, perhaps as another release: it did not take the call. Once more from the beginning.
+        // It did not take the call. Once more from the beginning.
         endpoint.manner.store(None);
         answer(Box::pin(self.ask(endpoint, tool, stamp)).await?.1)
     }
@@ -269,11 +269,6 @@ impl Drop for Cancel<'_> {
     }
 }
 
-fn is_forgotten(peer: &Peer, heard: &Heard) -> bool {
-    let (status, message) = (heard.head.status, heard.message.as_ref());
-    peer.session_is_lost(status, message) || peer.era_has_changed(status, message)
-}
-
 /// What happens before the call is sent leaves it unsent.
 fn unsent(fault: AttemptError) -> AttemptError {
     match fault {
@@ -283,10 +278,8 @@ fn unsent(fault: AttemptError) -> AttemptError {
 }
 
 fn answer(heard: Heard) -> Result<Answer, AttemptError> {
-    match heard.message {
-        Some(ServerMessage::Result(result)) => Ok(Answer::Result(result)),
-        Some(ServerMessage::Error(error)) => Ok(Answer::Error(error)),
-        _ if heard.head.status.is_success() => Err(AttemptError::Protocol(AnswerError::Empty)),
-        _ => Err(AttemptError::Status { status: heard.head.status, body: String::new() }),
-    }
+    Ok(match heard.answer()? {
+        Ok(result) => Answer::Result(result),
+        Err(error) => Answer::Error(error),
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::exchange;
 use crate::program::Program;
 
 /// A running example agent.
@@ -34,5 +35,15 @@ impl TestAgent {
     /// The URL of its MCP endpoint.
     pub fn endpoint(&self) -> String {
         format!("http://{}/mcp", self.address)
+    }
+
+    /// Takes one of its tools away while it runs, or puts it back.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn offers(&self, tool: &str, is_offered: bool) {
+        let method = if is_offered { "PUT" } else { "DELETE" };
+        let answer = exchange::send(self.address, method, &format!("/tools/{tool}"), &[], b"").await;
+        assert_eq!(answer.expect("the agent answers").status, 200);
     }
 }

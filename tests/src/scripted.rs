@@ -1,6 +1,8 @@
 //! An MCP agent that does as it is told: it speaks any era, fails on command, and counts what it executes.
 
 mod act;
+pub mod tools;
+
 mod answer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,8 +18,10 @@ use mesh_daemon::listen::Listener;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::act::unknown_method;
 pub use self::act::{Act, Speech};
 use self::answer::{Reply, Waiting, error, progress, reply, result, stream};
+use self::tools::Tools;
 
 /// The session that an agent with sessions mints.
 const SESSION: &str = "session-";
@@ -34,6 +38,7 @@ pub struct ScriptedAgent {
 #[derive(Debug, Default)]
 struct Script {
     name: String,
+    tools: Tools,
     speech: Mutex<Speech>,
     streams: bool,
     acts: Mutex<VecDeque<Act>>,
@@ -80,6 +85,11 @@ impl ScriptedAgent {
     /// The URL of its MCP endpoint.
     pub fn endpoint(&self) -> String {
         format!("http://{}/mcp", self.address)
+    }
+
+    /// What it says about its tools.
+    pub fn tools(&self) -> &Tools {
+        &self.script.tools
     }
 
     /// What it does with the next calls, before it goes on as usual.
@@ -151,6 +161,10 @@ async fn serve(script: Arc<Script>, request: Request<Incoming>) -> Result<Reply,
             script.cancelled.fetch_add(1, Ordering::SeqCst);
             Ok(reply(StatusCode::ACCEPTED, String::new()))
         }
+        "tools/list" => {
+            let refusal = script.refusal(&head.headers, &message, speech);
+            Ok(refusal.unwrap_or_else(|| script.tools.list(&message)))
+        }
         "tools/call" => match script.refusal(&head.headers, &message, speech) {
             Some(refusal) => Ok(refusal),
             None => {
@@ -185,7 +199,7 @@ impl Script {
             Speech::Current => {
                 let name = message["params"]["name"].as_str().unwrap_or_default();
                 let meta = &message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
-                let agrees = header("mcp-method") == "tools/call" && header("mcp-name") == name;
+                let agrees = message["method"] == header("mcp-method") && header("mcp-name") == name;
                 let well = agrees && header("mcp-protocol-version") == "2026-07-28" && meta == "2026-07-28";
                 (!well).then(|| error(StatusCode::BAD_REQUEST, message, -32020, "headers and body disagree"))
             }
@@ -278,16 +292,6 @@ impl Script {
 
     fn session_id(&self) -> String {
         format!("{SESSION}{}", self.session.load(Ordering::SeqCst))
-    }
-}
-
-fn unknown_method(message: &Value, speech: Speech) -> Reply {
-    let nobody = json!({"id": "server-error"});
-    match speech {
-        Speech::Current => error(StatusCode::NOT_FOUND, message, -32601, "Method not found"),
-        Speech::Session => error(StatusCode::BAD_REQUEST, &nobody, -32600, "Missing session ID"),
-        Speech::Handshake => error(StatusCode::OK, message, -32601, "Method not found"),
-        Speech::Bare => reply(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
     }
 }
 

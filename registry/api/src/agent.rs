@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::capability::Capability;
+use crate::capability::{self, Capability};
 use crate::dependency::{self, Dependency};
 use crate::document::{self, Fields, Findings, number, text, word};
 use crate::endpoint;
@@ -174,7 +174,8 @@ impl Registration {
         let id = fields.required("id", word(ID_RULE, is_id)).unwrap_or_default();
         let endpoint = fields.required("endpoint", endpoint::read).unwrap_or_default();
         let dependencies = fields.list("dependencies", dependency::MAX_DEPENDENCIES, Dependency::read);
-        Self::read_rest(fields, id, endpoint, dependencies)
+        let capabilities = fields.list("capabilities", MAX_CAPABILITIES, capability::reader());
+        Self::read_rest(fields, id, endpoint, capabilities, dependencies)
     }
 
     /// Reads all keys but those that a manifest reads in its own way and passes here.
@@ -182,6 +183,7 @@ impl Registration {
         fields: &mut Fields<'_, '_>,
         id: String,
         endpoint: String,
+        capabilities: Vec<Capability>,
         dependencies: Vec<Dependency>,
     ) -> Self {
         let (shortest, longest) = HEALTH_INTERVAL_RANGE;
@@ -201,7 +203,7 @@ impl Registration {
                     word("lower-case letters, digits, '_' and '-', 63 at most", is_agent_type),
                 )
                 .unwrap_or_else(|| word_of("default")),
-            capabilities: fields.list("capabilities", MAX_CAPABILITIES, Capability::read),
+            capabilities,
             labels: fields.nested("labels", label::read_labels).unwrap_or_default(),
             annotations: fields.nested("annotations", label::read_annotations).unwrap_or_default(),
             dependencies,
@@ -236,13 +238,6 @@ impl Registration {
                 "eviction_threshold",
                 format!("must not be below timeout_threshold ({timeout}), got {eviction}"),
             );
-        }
-        let named = |i: usize| (&self.capabilities[i].name, &self.capabilities[i].version);
-        for later in 1..self.capabilities.len() {
-            if (0..later).any(|earlier| named(earlier) == named(later)) && !named(later).0.is_empty() {
-                let (name, version) = named(later);
-                fields.fault(&format!("capabilities[{later}]"), format!("repeats {name} {version}"));
-            }
         }
     }
 }

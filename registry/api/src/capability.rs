@@ -1,5 +1,6 @@
 //! A capability: one thing an agent can do, as it stands in registrations and in answers.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,7 +14,8 @@ use crate::version::{self, VersionConstraint, parse_version};
 
 /// Longest capability name.
 pub const MAX_NAME: usize = 128;
-const MAX_DESCRIPTION: usize = 16_384;
+/// Longest description, and longest title, in characters.
+pub const MAX_DESCRIPTION: usize = 16_384;
 const MAX_TAGS: usize = 64;
 const MAX_WORD: usize = 128;
 
@@ -136,6 +138,19 @@ impl Capability {
             }),
         };
         fields.close();
+        Some(capability)
+    }
+}
+
+/// Reads the capabilities of one document, one after the other: no two may have the same name and version.
+pub fn reader() -> impl FnMut(&Value, &str, &mut Findings) -> Option<Capability> {
+    let mut seen = HashSet::new();
+    move |value, at, findings| {
+        let capability = Capability::read(value, at, findings)?;
+        let Capability { name, version, .. } = &capability;
+        if !name.is_empty() && !seen.insert((name.clone(), version.clone())) {
+            findings.fault(at, format!("repeats {name} {version}"));
+        }
         Some(capability)
     }
 }
@@ -288,6 +303,16 @@ mod tests {
         for path in paths {
             assert!(faults.iter().any(|fault| fault.starts_with(path)), "{path} in {faults:?}");
         }
+    }
+
+    #[test]
+    fn the_same_name_and_version_twice_is_a_fault_where_it_stands() {
+        let (mut findings, mut read) = (Findings::default(), reader());
+        for (at, version) in [("c[0]", "1.0.0"), ("c[1]", "2.0.0"), ("c[2]", "1.0.0")] {
+            assert!(read(&json!({"name": "a", "version": version}), at, &mut findings).is_some());
+        }
+        let faults = findings.faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(faults, ["'c[2]' repeats a 1.0.0"]);
     }
 
     #[test]

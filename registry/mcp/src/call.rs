@@ -4,9 +4,9 @@
 //! [`Form`], and each call fills it in.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::beside::Beside;
 use crate::headers;
@@ -151,7 +151,7 @@ impl Form {
         };
         let meta = meta.strip_prefix(b"{").and_then(|meta| meta.strip_suffix(b"}"));
         let meta = meta.map(|meta| [meta, b","].concat()).unwrap_or_default();
-        Self { headers: headers(&peer, CALL), meta, peer }
+        Self { headers: peer.headers(CALL), meta, peer }
     }
 
     /// The header that names the tool, where a server wants one.
@@ -187,7 +187,7 @@ impl Form {
 
     /// A request about the task of a call; `beside` holds its parameters.
     pub fn about_task(&self, id: u64, method: &str, task: &str, beside: &Beside) -> Post {
-        let mut headers = headers(&self.peer, method);
+        let mut headers = self.peer.headers(method);
         if self.peer == Peer::Current {
             headers.insert(headers::NAME, headers::value(task));
         }
@@ -196,6 +196,20 @@ impl Form {
         body.extend_from_slice(beside.params());
         self.close(&mut body, Some(beside), None);
         Post { headers, body: body.into() }
+    }
+
+    /// A request of any other method; `params` are its parameters but for `_meta`.
+    pub fn request(&self, id: u64, method: &str, params: &Map<String, Value>) -> Post {
+        let mut body = Vec::with_capacity(FRAME + self.meta.len());
+        open(&mut body, id, method);
+        for (name, value) in params {
+            write(&mut body, name.as_str());
+            body.push(b':');
+            write(&mut body, value);
+            body.push(b',');
+        }
+        self.close(&mut body, None, None);
+        Post { headers: self.peer.headers(method), body: body.into() }
     }
 
     /// Ends a request whose parameters have been written but for `_meta`, each with a comma behind it.
@@ -248,28 +262,7 @@ impl Introduction {
 
 fn post<P: Serialize>(peer: &Peer, id: Option<u64>, method: &str, params: Option<P>) -> Post {
     let body = json(&Request { jsonrpc: "2.0", id, method, params });
-    Post { headers: headers(peer, method), body: body.into() }
-}
-
-/// The headers of a request that names no tool, prompt, resource or task.
-fn headers(peer: &Peer, method: &str) -> HeaderMap {
-    let mut map = HeaderMap::with_capacity(6);
-    map.insert(CONTENT_TYPE, HeaderValue::from_static(headers::JSON));
-    map.insert(ACCEPT, headers::ACCEPT_BOTH);
-    match peer {
-        Peer::Current => {
-            map.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(version::CURRENT));
-            map.insert(headers::METHOD, headers::value(method));
-        }
-        Peer::Handshaken { revision, session } => {
-            if version::has_version_header(revision) {
-                map.insert(headers::PROTOCOL_VERSION, headers::value(revision));
-            }
-            map.extend(session.clone().map(|session| (headers::SESSION_ID, session)));
-        }
-        Peer::Bare => {}
-    }
-    map
+    Post { headers: peer.headers(method), body: body.into() }
 }
 
 /// Serialising strings, numbers and raw JSON into memory has no way to fail.
@@ -394,6 +387,18 @@ mod tests {
             "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}, "a/b": [], "progressToken": 7});
         assert_eq!(params(Peer::Current), json!({"new": 1, "name": "work", "arguments": {}, "_meta": meta}));
         assert_eq!(params(Peer::Bare)["_meta"], json!({"a/b": [], "progressToken": 7}));
+    }
+
+    #[test]
+    fn any_other_request_has_its_parameters_and_introduces_us_to_a_current_server() {
+        let params = json!({"cursor": "c"}).as_object().cloned().unwrap();
+        let post = Form::of(Peer::Current, US).request(9, "tools/list", &params);
+        let body: Value = serde_json::from_slice(&post.body).unwrap();
+        assert_eq!((&body["id"], &body["params"]["cursor"]), (&json!(9), &json!("c")));
+        assert_eq!(body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"], "2026-07-28");
+        assert_eq!(post.headers[headers::METHOD], "tools/list");
+        let body = Form::of(Peer::Bare, US).request(9, "tools/list", &Map::new()).body;
+        assert_eq!(body, r#"{"jsonrpc":"2.0","id":9,"method":"tools/list","params":{}}"#);
     }
 
     #[test]

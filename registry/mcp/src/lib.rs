@@ -13,6 +13,7 @@ pub mod front;
 pub mod answer;
 pub mod call;
 pub mod follow_up;
+pub mod page;
 
 pub mod beside;
 

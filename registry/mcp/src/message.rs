@@ -8,6 +8,9 @@ use crate::error::{AnswerError, RpcError};
 use crate::raw::RawJson;
 use crate::scan;
 
+/// The notification that the list of tools has changed.
+pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
+
 /// What a server sends: the answer to a request, or something else that happens on the way to it.
 #[derive(Debug)]
 pub enum ServerMessage {

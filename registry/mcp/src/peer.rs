@@ -4,6 +4,7 @@
 //! current servers know; everything else means an older server, which is asked to `initialize`. A server that knows
 //! neither is called bare, without a handshake, as many hand-written ones expect.
 
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 
@@ -64,7 +65,56 @@ pub fn handshaken(headers: &HeaderMap, message: Option<&ServerMessage>) -> Optio
     Some(Peer::Handshaken { revision: initialized.protocol_version, session })
 }
 
+/// Whether the answer to `server/discover` or `initialize` says that the server announces changes of its tools.
+pub fn announces_tools(message: Option<&ServerMessage>) -> bool {
+    #[derive(Deserialize)]
+    struct About {
+        capabilities: Capabilities,
+    }
+    #[derive(Deserialize)]
+    struct Capabilities {
+        tools: Tools,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Tools {
+        list_changed: bool,
+    }
+    let Some(ServerMessage::Result(result)) = message else { return false };
+    serde_json::from_slice::<About>(result.as_bytes())
+        .is_ok_and(|about| about.capabilities.tools.list_changed)
+}
+
 impl Peer {
+    /// The headers of a request that names no tool, prompt, resource or task.
+    pub(crate) fn headers(&self, method: &str) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(6);
+        map.insert(CONTENT_TYPE, HeaderValue::from_static(headers::JSON));
+        map.insert(ACCEPT, headers::ACCEPT_BOTH);
+        match self {
+            Self::Current => {
+                map.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(version::CURRENT));
+                map.insert(headers::METHOD, headers::value(method));
+            }
+            Self::Handshaken { revision, session } => {
+                if version::has_version_header(revision) {
+                    map.insert(headers::PROTOCOL_VERSION, headers::value(revision));
+                }
+                map.extend(session.clone().map(|session| (headers::SESSION_ID, session)));
+            }
+            Self::Bare => {}
+        }
+        map
+    }
+
+    /// The headers of the GET with which a client hears what an older server says unasked.
+    pub fn listening(&self) -> HeaderMap {
+        let mut map = self.headers("");
+        map.remove(CONTENT_TYPE);
+        map.insert(ACCEPT, HeaderValue::from_static(headers::EVENT_STREAM));
+        map
+    }
+
     /// Whether an answer says that the session is gone and must be opened anew. The request was not carried out.
     ///
     /// The protocol says 404; several servers say 400 and name the session in the message.
@@ -145,6 +195,34 @@ mod tests {
             Some(Peer::Handshaken { session: Some(_), .. })
         ));
         assert_eq!(handshaken(&headers, Some(&message(r#"{"id":1,"error":{"code":-32601}}"#))), None);
+    }
+
+    #[test]
+    fn only_a_server_that_says_so_announces_its_tools() {
+        let announces = |capabilities: &str| {
+            let text = format!(
+                r#"{{"id":1,"result":{{"protocolVersion":"2025-06-18","capabilities":{capabilities}}}}}"#
+            );
+            announces_tools(Some(&message(&text)))
+        };
+        assert!(announces(r#"{"tools":{"listChanged":true}}"#));
+        for silent in
+            ["{}", r#"{"tools":{}}"#, r#"{"tools":{"listChanged":false}}"#, r#"{"tools":true}"#, "null"]
+        {
+            assert!(!announces(silent), "{silent}");
+        }
+        assert!(!announces_tools(None));
+    }
+
+    #[test]
+    fn whoever_listens_takes_events_only_and_names_the_session() {
+        let session = Some(HeaderValue::from_static("s1"));
+        let headers = Peer::Handshaken { revision: "2025-11-25".into(), session }.listening();
+        assert_eq!(
+            (&headers[ACCEPT], &headers[headers::SESSION_ID]),
+            (&"text/event-stream".parse().unwrap(), &"s1".parse().unwrap())
+        );
+        assert!(!headers.contains_key(CONTENT_TYPE));
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::answer::{Reply, error, reply};
+
 /// How an agent wants to be spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Speech {
@@ -40,4 +45,15 @@ pub enum Act {
     AskBack,
     /// Makes a task of it, and tells of the task whoever asks for it by its id.
     MakeTask,
+}
+
+/// The answer to a method that it does not know; agents of each era have their own.
+pub(super) fn unknown_method(message: &Value, speech: Speech) -> Reply {
+    let nobody = json!({"id": "server-error"});
+    match speech {
+        Speech::Current => error(StatusCode::NOT_FOUND, message, -32601, "Method not found"),
+        Speech::Session => error(StatusCode::BAD_REQUEST, &nobody, -32600, "Missing session ID"),
+        Speech::Handshake => error(StatusCode::OK, message, -32601, "Method not found"),
+        Speech::Bare => reply(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
+    }
 }

@@ -13,6 +13,7 @@ mod seed_document;
 
 mod access_log;
 mod addresses;
+mod auto;
 mod breaker;
 mod cards;
 mod choices;

@@ -8,6 +8,7 @@ use mesh_client::client::Client;
 use mesh_daemon::settings;
 use mesh_sidecar::api::Api;
 use mesh_sidecar::config::{Config, PROGRAM};
+use mesh_sidecar::inventory::Document;
 use mesh_sidecar::keeper::{Keeper, Mode};
 use mesh_sidecar::manifest::{self, Manifest};
 use mesh_sidecar::registration::{Registrar, Reporting, Stage};
@@ -89,7 +90,7 @@ impl Sidecar {
         let api = Api::new(Arc::new(state));
         let (is_up, up_seen) = watch::channel(false);
         let registry = Reporting { client, gate: rooms.gate, metrics: rooms.metrics };
-        let registrar = Registrar::new(registry, manifest.registration, up_seen, stage);
+        let registrar = Registrar::new(registry, Document::fixed(manifest.registration), up_seen, stage);
         host.spawn(prober::run(rooms.endpoints, beside.clone()));
         host.spawn(Keeper::new(rooms.discovery, rooms.targets, config.mode, None).run(beside.clone()));
         host.spawn(health::run(manifest.probe, Arc::new(host.clone()), is_up, beside));

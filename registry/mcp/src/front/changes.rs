@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::tools::Changes;
+use crate::message::TOOLS_CHANGED;
 
-const CHANGED: &str = "notifications/tools/list_changed";
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ struct Ended<'m> {
 
 /// What a client of an older revision is told on the stream that it opened.
 pub(super) fn for_older() -> Changes {
-    Changes { opening: None, notice: Some(notification::<()>(CHANGED, None)) }
+    Changes { opening: None, notice: Some(notification::<()>(TOOLS_CHANGED, None)) }
 }
 
 /// What a client that listens with the request `id` is told.
@@ -63,7 +63,7 @@ pub(super) fn for_current(id: &RawValue, wants_list_changes: bool) -> Changes {
     let about = |notifications| Some(Subscribed { _meta: Subscription { id }, notifications });
     let tools_list_changed = wants_list_changes.then_some(true);
     let opening = notification(ACKNOWLEDGED, about(Some(Notifications { tools_list_changed })));
-    let notice = wants_list_changes.then(|| notification(CHANGED, about(None)));
+    let notice = wants_list_changes.then(|| notification(TOOLS_CHANGED, about(None)));
     Changes { opening: Some(opening), notice }
 }
 
