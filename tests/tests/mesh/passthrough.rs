@@ -2,14 +2,19 @@
 
 mod finding;
 
+use std::time::Duration;
+
 use mesh_tests::http;
 use mesh_tests::registry::TestRegistry;
 use mesh_tests::scripted::{Act, ScriptedAgent, Speech};
 use mesh_tests::sidecar::TestSidecar;
 use mesh_tests::wait::until;
 use mesh_tests::web::{ANSWER, EVENT, QUESTION, WebAgent};
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+
+/// Many times what the longest answer takes.
+const LIMIT: Duration = Duration::from_secs(30);
 
 struct Mesh {
     registry: TestRegistry,
@@ -51,8 +56,13 @@ impl Mesh {
     }
 }
 
+/// A request that comes to an end, with its answer, whatever happens.
+fn request(method: Method, url: &str) -> RequestBuilder {
+    http::client().request(method, url).timeout(LIMIT)
+}
+
 async fn post(url: &str, body: &'static str) -> Response {
-    http::client().post(url).body(body).send().await.unwrap()
+    request(Method::POST, url).body(body).send().await.unwrap()
 }
 
 #[tokio::test]
@@ -77,7 +87,7 @@ async fn every_method_and_header_of_the_protocol_arrives_at_the_agents_own_endpo
         ("x-private", "1"),
     ];
     for method in [Method::POST, Method::GET, Method::DELETE, Method::OPTIONS, Method::PATCH] {
-        let mut request = http::client().request(method.clone(), &url).body("{}");
+        let mut request = request(method.clone(), &url).body("{}");
         for (name, value) in passed.iter().chain(&kept) {
             request = request.header(*name, *value);
         }
@@ -122,8 +132,7 @@ async fn what_the_agent_answers_goes_back_and_nothing_is_sent_twice() {
         let url = mesh.at(&format!("s{status}"), &format!("/status/{status}")).await;
         for method in [Method::POST, Method::GET] {
             let before = mesh.agent.requests();
-            let response =
-                http::client().request(method, &url).header("mcp-method", "tools/list").send().await.unwrap();
+            let response = request(method, &url).header("mcp-method", "tools/list").send().await.unwrap();
             assert_eq!(response.status().as_u16(), status);
             assert_eq!(mesh.agent.requests() - before, 1, "{status}");
         }
@@ -141,7 +150,7 @@ async fn what_the_agent_answers_goes_back_and_nothing_is_sent_twice() {
     mesh.register("v", &vanishing.endpoint(), &json!({})).await;
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"work","arguments":{}}}"#;
     let response =
-        http::client().post(mesh.url("v")).header("idempotency-key", "k").body(call).send().await.unwrap();
+        request(Method::POST, &mesh.url("v")).header("idempotency-key", "k").body(call).send().await.unwrap();
     let error: Value = response.json().await.unwrap();
     assert_eq!(
         (&error["code"], error["attempts"].as_array().unwrap().len()),
@@ -158,7 +167,7 @@ async fn an_agent_asks_its_client_within_a_stream_and_is_answered() {
     let mut asking = post(&url, r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#).await;
     assert_eq!(asking.chunk().await.unwrap().unwrap(), QUESTION);
     let answer = format!(r#"{ANSWER}"result":{{"action":"accept"}}}}"#);
-    let taken = http::client().post(&url).body(answer.clone()).send().await.unwrap();
+    let taken = request(Method::POST, &url).body(answer.clone()).send().await.unwrap();
     assert_eq!((taken.status().as_u16(), taken.text().await.unwrap().as_str()), (202, ""));
     assert_eq!(asking.text().await.unwrap(), format!("data: {answer}\n\n"));
 }
@@ -167,9 +176,9 @@ async fn an_agent_asks_its_client_within_a_stream_and_is_answered() {
 async fn a_stream_that_listens_may_be_silent_and_closing_it_is_seen() {
     let mesh = mesh(&["--keep-alive", "0.1", "--stream-idle-timeout", "0.4"]).await;
     let url = mesh.at("a", "/events/2/1000").await;
-    let text = http::get(&url).await.text().await.unwrap();
+    let text = request(Method::GET, &url).send().await.unwrap().text().await.unwrap();
     assert!(text.matches(EVENT).count() == 2 && text.matches(": keep-alive\n\n").count() >= 4, "{text}");
-    let listening = http::client().post(&url).header("mcp-method", "subscriptions/listen").body("{}");
+    let listening = request(Method::POST, &url).header("mcp-method", "subscriptions/listen").body("{}");
     let text = listening.send().await.unwrap().text().await.unwrap();
     assert_eq!(text.matches(EVENT).count(), 2, "{text}");
     assert!(
@@ -177,7 +186,7 @@ async fn a_stream_that_listens_may_be_silent_and_closing_it_is_seen() {
         "the answer to a call may not be silent for as long"
     );
     let url = mesh.at("b", "/events/1000000/30").await;
-    let mut response = http::get(&url).await;
+    let mut response = request(Method::GET, &url).send().await.unwrap();
     assert_eq!(response.chunk().await.unwrap().unwrap(), EVENT);
     assert_eq!(mesh.agent.streaming(), 1);
     drop(response);
