@@ -96,6 +96,11 @@ impl Passport {
         }
     }
 
+    /// Gives a call of which the caller says nothing so much time, within what anybody may ask for.
+    pub fn allow(&mut self, time: Duration) {
+        self.timeout.get_or_insert(time.min(MAX_TIMEOUT));
+    }
+
     /// Whether the caller vouches that executing the call twice is as good as once.
     pub fn vouches(&self) -> bool {
         self.idempotency_key.is_some()

@@ -161,6 +161,18 @@ async fn what_the_agent_answers_goes_back_and_nothing_is_sent_twice() {
 }
 
 #[tokio::test]
+async fn an_agent_may_think_before_its_answer_as_long_as_within_it_unless_the_caller_says_otherwise() {
+    let mesh = mesh(&["--call-timeout", "0.2"]).await;
+    let thinking = ScriptedAgent::start("t", Speech::Bare).await;
+    thinking.always(Act::AnswerAfter(Duration::from_millis(700)));
+    mesh.register("t", &thinking.endpoint(), &json!({})).await;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"work","arguments":{}}}"#;
+    assert_eq!(post(&mesh.url("t"), call).await.status(), 200);
+    let hurried = request(Method::POST, &mesh.url("t")).header("x-mesh-timeout-ms", "200").body(call);
+    assert_eq!(hurried.send().await.unwrap().status(), 504);
+}
+
+#[tokio::test]
 async fn an_agent_asks_its_client_within_a_stream_and_is_answered() {
     let mesh = mesh(&[]).await;
     let url = mesh.at("a", "/ask").await;

@@ -135,7 +135,12 @@ async fn a_change_of_the_agent_is_heard_of_when_the_registry_is_watched() {
     let target = async || mesh.caller.get("/agents/a/mcp").await.json()["target"].clone();
     assert_eq!(target().await, "/first");
     until("the agent is watched", async || {
-        mesh.registry.get("/metrics").await.text().contains("mcp_registry_watchers 1\n").then_some(())
+        mesh.registry
+            .get("/metrics/prometheus")
+            .await
+            .text()
+            .contains("mcp_registry_watchers 1\n")
+            .then_some(())
     })
     .await;
     mesh.at("a", "/second").await;
