@@ -133,6 +133,12 @@ pub fn initialized(peer: &Peer) -> Post {
     post(peer, None, "notifications/initialized", None::<Empty>)
 }
 
+/// What every request of the current revision says about its client: members of `_meta`, as JSON without the braces.
+pub fn introduction(client: ClientInfo) -> Vec<u8> {
+    let meta = json(&Introduction::of(client));
+    meta.strip_prefix(b"{").and_then(|meta| meta.strip_suffix(b"}")).unwrap_or_default().to_vec()
+}
+
 /// Tells an older server that nobody waits for the answer to request `id` any more. A current one knows it from the end of
 /// the connection.
 pub fn cancelled(peer: &Peer, id: u64) -> Post {
@@ -146,11 +152,9 @@ impl Form {
     /// The form of calls at `peer`.
     pub fn of(peer: Peer, client: ClientInfo) -> Self {
         let meta = match peer {
-            Peer::Current => json(&Introduction::of(client)),
+            Peer::Current => [&introduction(client)[..], b","].concat(),
             Peer::Handshaken { .. } | Peer::Bare => Vec::new(),
         };
-        let meta = meta.strip_prefix(b"{").and_then(|meta| meta.strip_suffix(b"}"));
-        let meta = meta.map(|meta| [meta, b","].concat()).unwrap_or_default();
         Self { headers: peer.headers(CALL), meta, peer }
     }
 

@@ -4,7 +4,9 @@
 //! replica answers any request, a client of an older revision may open with `initialize` whenever it likes, and one
 //! that never does is served too. Whoever has tools supplies [`tools::Tools`] and puts a [`Front`] behind a route.
 //!
-//! What differs between the eras is settled in `era`; `methods` answers.
+//! What differs between the eras is settled in `era`; `methods` answers. [`relay`] is a front for another server.
+
+pub mod relay;
 
 mod methods;
 

@@ -32,5 +32,6 @@ pub mod raw;
 pub mod version;
 
 pub mod scan;
+pub mod splice;
 
 pub mod error;

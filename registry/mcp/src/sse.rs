@@ -1,11 +1,16 @@
-//! Splits a stream of server-sent events into the data of its events.
+//! Splits a stream of server-sent events into the data of its events, and writes them.
 //!
 //! Source: WHATWG HTML, "Server-sent events", parsing; only `data` matters to the protocol.
+
+use bytes::Bytes;
 
 use crate::error::AnswerError;
 
 /// Largest event, in bytes: the limit of a whole answer.
 pub const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// What is sent so that nobody takes a silent stream for dead.
+pub const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// Takes pieces of a stream and gives back whole events.
 #[derive(Debug, Default)]
@@ -67,6 +72,20 @@ impl Events {
     }
 }
 
+/// One event. Its data may have line breaks, each of which begins another `data:` line; a carriage return is one too, also
+/// alone, and what stands behind it would be lost.
+pub fn event(name: &str, data: &[u8]) -> Bytes {
+    let mut text = Vec::with_capacity(name.len() + data.len() + 32);
+    text.extend_from_slice(b"event: ");
+    text.extend_from_slice(name.as_bytes());
+    for line in data.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        text.extend_from_slice(b"\ndata: ");
+        text.extend_from_slice(line);
+    }
+    text.extend_from_slice(b"\n\n");
+    text.into()
+}
+
 /// The value of `line` if it is the field `name`; one space after the colon does not count.
 fn field<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
     match line.strip_prefix(name)? {
@@ -107,6 +126,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_written_is_read_again(data in "[a-z{}: \r\n]{1,40}") {
+            let read = Events::default().take(&event("message", data.as_bytes())).unwrap();
+            prop_assert_eq!(read, [data.replace('\r', "\n").into_bytes()]);
+        }
+
         #[test]
         fn pieces_make_no_difference(stream in "(data: ?[a-z]{0,3}|:c|\r|\n|\r\n|event:x){0,40}", size in 1usize..9) {
             prop_assert_eq!(split(&stream, size), split(&stream, 10_000));

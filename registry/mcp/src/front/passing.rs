@@ -27,8 +27,12 @@ pub(super) fn to_current(id: &RawValue, result: &RawJson) -> Vec<u8> {
 /// a client cannot give.
 pub(super) fn to_older(id: &RawValue, result: &RawJson) -> Option<Vec<u8>> {
     let text = result.as_bytes();
-    let is_whole = kind(text).is_none_or(|kind| kind.get() == WHOLE);
-    is_whole.then(|| message(id, &[text]))
+    is_whole(text).then(|| message(id, &[text]))
+}
+
+/// Whether a result asks for nothing more.
+pub(super) fn is_whole(result: &[u8]) -> bool {
+    kind(result).is_none_or(|kind| kind.get() == WHOLE)
 }
 
 fn kind(result: &[u8]) -> Option<&RawValue> {

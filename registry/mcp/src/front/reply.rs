@@ -64,7 +64,7 @@ impl Reply {
     }
 
     /// Notifications, and answers that nobody waits for.
-    pub(super) fn accepted() -> Self {
+    pub fn accepted() -> Self {
         Self { status: StatusCode::ACCEPTED, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
