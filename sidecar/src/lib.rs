@@ -19,8 +19,11 @@ pub mod registration;
 
 pub mod inventory;
 
+pub mod bridge;
 pub mod health;
 pub mod own_agent;
+
+pub mod warden;
 
 pub mod plain;
 pub mod tool;

@@ -7,6 +7,7 @@ mod calls;
 mod tools;
 
 mod duration;
+mod program;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ use mesh_daemon::yaml;
 use serde_json::Value;
 
 use self::duration::duration;
+use crate::bridge;
+use crate::bridge::child::Program;
 use crate::health::{Probe, is_loopback};
 use crate::inventory::Plan;
 use crate::offer::Choice;
@@ -39,8 +42,10 @@ const SECONDS_KEYS: [&str; 3] = ["health_interval", "timeout_threshold", "evicti
 pub struct Manifest {
     /// What the registry is told; its endpoint is what peers call.
     pub registration: Registration,
-    /// Where our agent listens.
+    /// Where our agent listens; a name alone when the sidecar runs it.
     pub endpoint: String,
+    /// The program that is our agent, when the sidecar runs it.
+    pub program: Option<Program>,
     /// Whether the manifest says itself what peers call.
     pub is_advertised: bool,
     /// How our agent is probed.
@@ -103,7 +108,7 @@ fn keep_first_fault_of_each_path(faults: &mut Vec<Fault>) {
 impl Manifest {
     fn read(fields: &mut Fields<'_, '_>) -> Self {
         let id = fields.required("id", word(agent::ID_RULE, agent::is_id)).unwrap_or_default();
-        let own = fields.required("endpoint", callable).unwrap_or_default();
+        let (own, program) = read_endpoint(fields, &id);
         let advertised = fields.optional("advertise", callable);
         let mut terms = BTreeMap::new();
         let dependencies = fields.list("dependencies", MAX_DEPENDENCIES, |value, at, findings| {
@@ -118,7 +123,7 @@ impl Manifest {
         let offered = fields.nested("mesh", calls::read_choice).unwrap_or_default();
         let (capabilities, tools) = tools::read(fields);
         let registration = Registration::read_rest(fields, id, advertised, capabilities, dependencies);
-        Self { registration, endpoint: own, is_advertised, probe, tools, terms, offered }
+        Self { registration, endpoint: own, program, is_advertised, probe, tools, terms, offered }
     }
 
     /// Whether our agent can be served by an inbound port at `address`.
@@ -156,6 +161,9 @@ impl Manifest {
 
     /// Path and query of our agent's endpoint.
     fn path(&self) -> String {
+        if self.program.is_some() {
+            return bridge::PATH.to_owned();
+        }
         let uri = self.endpoint.parse::<Uri>().ok();
         uri.and_then(|uri| uri.path_and_query().map(ToString::to_string)).unwrap_or_default()
     }
@@ -171,11 +179,22 @@ impl Manifest {
     }
 }
 
+/// Where our agent listens, or the program that it is.
+fn read_endpoint(fields: &mut Fields<'_, '_>, id: &str) -> (String, Option<Program>) {
+    if fields.optional("endpoint", |value| Ok(value.is_object())) != Some(true) {
+        return (fields.required("endpoint", callable).unwrap_or_default(), None);
+    }
+    if fields.optional("health", |_| Ok(())).is_some() {
+        fields.fault("health", "is for agents that listen; one that the sidecar runs is up when it answers");
+    }
+    (format!("stdio://{id}"), fields.nested("endpoint", program::read))
+}
+
 fn callable(value: &Value) -> Result<String, String> {
     let url = endpoint::read(value)?;
     if url.starts_with("stdio:") {
         return Err(format!(
-            "must be an http: or https: URL: this sidecar does not start stdio agents, got {}",
+            "must be an http: or https: URL, or {{stdio: {{command: …, args: […]}}}} with a program to run, got {}",
             quoted(&url)
         ));
     }
@@ -383,6 +402,44 @@ mod tests {
 
     #[test]
     fn a_stdio_agent_is_refused_in_words() {
-        assert!(read("id: a\nendpoint: stdio://x\n").unwrap_err()[0].contains("does not start stdio agents"));
+        assert!(
+            read("id: a\nendpoint: stdio://x\n").unwrap_err()[0].contains("{stdio: {command: …, args: […]}}")
+        );
+    }
+
+    #[test]
+    fn a_program_is_read_with_what_it_is_given() {
+        let manifest = read(
+            "id: a\nendpoint:\n  stdio: {command: python, args: [agent.py, 7], env: {HOST: \"${HOSTNAME}\", N: 1}, cwd: /srv}\n",
+        );
+        let mut manifest = manifest.unwrap();
+        let env = [("HOST", "pod-7"), ("N", "1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(
+            manifest.program,
+            Some(Program {
+                command: "python".to_owned(),
+                args: vec!["agent.py".to_owned(), "7".to_owned()],
+                env: env.into(),
+                cwd: Some("/srv".to_owned()),
+            })
+        );
+        manifest.advertise_inbound("10.0.0.7:15002".parse().unwrap());
+        assert_eq!(manifest.registration.endpoint, "http://10.0.0.7:15002/mcp");
+        let lines = read(
+            "id: a\nendpoint: {stdio: {comand: x, args: [[]], env: {A=B: 1, C: {}}}, sdio: 1}\nhealth: {interval: 1s}\n",
+        );
+        let lines = lines.unwrap_err();
+        for expected in [
+            "agent.yaml:2:12: 'endpoint.stdio.command' field is required",
+            "'endpoint.stdio.comand' is not a known key: did you mean 'command'?",
+            "'endpoint.stdio.args[0]' must be a string",
+            "'endpoint.stdio.env.A=B' must have the name of a variable",
+            "'endpoint.stdio.env.C' must be a string",
+            "'endpoint.sdio' is not a known key: did you mean 'stdio'?",
+            "agent.yaml:3:1: 'health' is for agents that listen",
+        ] {
+            assert!(lines.iter().any(|line| line.contains(expected)), "{expected} in {lines:#?}");
+        }
+        assert!(read("id: a\nendpoint: {}\n").unwrap_err()[0].contains("'endpoint.stdio' field is required"));
     }
 }

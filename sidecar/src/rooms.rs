@@ -14,7 +14,7 @@ use crate::dial::{Dialer, Network};
 use crate::discovery::{Asked, Discovery};
 use crate::endpoint::Endpoints;
 use crate::gate::SharedGate;
-use crate::inbound::local::{HttpAgent, LocalAgent};
+use crate::inbound::local::LocalAgent;
 use crate::inbound::service::Inbound;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
@@ -75,19 +75,9 @@ impl Rooms {
         Self { metrics, gate, endpoints, discovery, targets, routing }
     }
 
-    /// What the port for peers serves: the agent of `manifest`, which is reached over `network`.
-    ///
-    /// # Errors
-    /// Why that cannot be called.
-    pub fn inbound(
-        &self,
-        config: &Config,
-        manifest: &Manifest,
-        network: Arc<dyn Network>,
-        leaving: CancellationToken,
-    ) -> Result<Inbound, String> {
-        let agent = LocalAgent::Http(HttpAgent::new(&manifest.endpoint, network, config)?);
-        Ok(Inbound::new(config, agent, leaving, Arc::clone(&self.metrics)))
+    /// What the port for peers serves.
+    pub fn inbound(&self, config: &Config, agent: LocalAgent, leaving: CancellationToken) -> Inbound {
+        Inbound::new(config, agent, leaving, Arc::clone(&self.metrics))
     }
 
     /// Carries calls out.

@@ -14,17 +14,20 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
+use crate::bridge::Bridge;
+use crate::bridge::supervisor::{Charge, Supervisor};
 use crate::config::Config;
 use crate::copy::Copy;
 use crate::destination::Destinations;
 use crate::dial::{Dialer, HostNetwork};
 use crate::endpoint::Endpoints;
 use crate::health::Probe;
+use crate::inbound::local::{self, LocalAgent};
 use crate::inbound::port::Port;
 use crate::inventory::{Document, Inventory};
 use crate::keeper::Keeper;
 use crate::manifest::Manifest;
-use crate::own_agent::HttpAgent;
+use crate::own_agent::{HttpAgent, OwnAgent};
 use crate::registration::{Registrar, Reporting, Stage};
 use crate::rooms::Rooms;
 use crate::{health, prober};
@@ -54,6 +57,15 @@ struct OurAgent {
     remarks: Vec<String>,
     inventory: Option<Inventory>,
     document: watch::Receiver<Document>,
+    /// Keeps its program running, and whether that can be asked, if we run it.
+    running: Option<(Supervisor, watch::Receiver<bool>)>,
+}
+
+/// Our agent as a program that we run.
+struct Bridged {
+    bridge: Arc<Bridge>,
+    supervisor: Supervisor,
+    is_up: watch::Receiver<bool>,
 }
 
 /// Why a sidecar cannot start.
@@ -101,10 +113,11 @@ impl Server {
             Arc::new(HostNetwork),
             listener.local_addr(),
         );
-        let (leaving, mut port) = (CancellationToken::new(), None);
+        let (leaving, mut port, mut bridged) = (CancellationToken::new(), None, None);
         if let (Some(address), Some(manifest)) = (config.inbound, &mut manifest) {
-            let inbound = rooms.inbound(config, manifest, Arc::new(HostNetwork), leaving.clone());
-            let inbound = inbound.map_err(StartError::Agent)?;
+            let (agent, runs) = local_agent(config, manifest, &leaving).map_err(StartError::Agent)?;
+            bridged = runs;
+            let inbound = rooms.inbound(config, agent, leaving.clone());
             let bound = Port { listener: bind("inbound", address, config).await?, inbound };
             manifest.advertise_inbound(bound.local_addr());
             port = Some(bound);
@@ -123,7 +136,9 @@ impl Server {
             registry: Reporting { client, gate: rooms.gate, metrics: rooms.metrics },
             endpoints: rooms.endpoints,
             keeper,
-            agent: manifest.map(|manifest| OurAgent::of(manifest, config.connect_timeout)).transpose()?,
+            agent: manifest
+                .map(|manifest| OurAgent::of(manifest, config.connect_timeout, bridged))
+                .transpose()?,
             stage,
             closing,
             drain_timeout: config.drain_timeout,
@@ -151,12 +166,21 @@ impl Server {
         let beside = CancellationToken::new();
         let prober = tokio::spawn(prober::run(self.endpoints, beside.clone()));
         let keeper = tokio::spawn(self.keeper.run(beside.clone()));
+        let mut supervising = None;
         let agent = self.agent.map(|agent| {
-            let (is_up, up_seen) = watch::channel(false);
-            let network = Arc::new(HostNetwork);
-            let probing = tokio::spawn(health::run(agent.probe, network, is_up, beside.clone()));
+            let (up_seen, probing) = match agent.running {
+                Some((supervisor, up_seen)) => {
+                    supervising = Some(tokio::spawn(supervisor.run(beside.clone())));
+                    (up_seen, None)
+                }
+                None => {
+                    let (is_up, up_seen) = watch::channel(false);
+                    let network = Arc::new(HostNetwork);
+                    (up_seen, Some(tokio::spawn(health::run(agent.probe, network, is_up, beside.clone()))))
+                }
+            };
             let asking = agent.inventory.map(|inventory| inventory.run(up_seen.clone(), beside.clone()));
-            let beside = [Some(probing), asking.map(tokio::spawn)];
+            let beside = [probing, asking.map(tokio::spawn)];
             let registrar = Registrar::new(self.registry, agent.document, up_seen, self.stage);
             (beside, tokio::spawn(registrar.run(stop.clone())))
         });
@@ -189,9 +213,29 @@ impl Server {
         tokio::join!(serving, serving_peers);
         draining.abort();
         beside.cancel();
+        if let Some(supervising) = supervising {
+            join(supervising).await;
+        }
         join(prober).await;
         join(keeper).await;
     }
+}
+
+/// Our agent as the port for peers sees it.
+fn local_agent(
+    config: &Config,
+    manifest: &Manifest,
+    leaving: &CancellationToken,
+) -> Result<(LocalAgent, Option<Bridged>), String> {
+    let Some(program) = manifest.program.clone() else {
+        let agent = local::HttpAgent::new(&manifest.endpoint, Arc::new(HostNetwork), config)?;
+        return Ok((LocalAgent::Http(agent), None));
+    };
+    let charge = Charge::of(&manifest.registration.id, program);
+    let (bridge, supervisor, is_up) = Bridge::new(charge, config.pace, leaving.clone());
+    let bridge = Arc::new(bridge);
+    let agent = LocalAgent::Program(Arc::clone(&bridge), manifest.endpoint.clone());
+    Ok((agent, Some(Bridged { bridge, supervisor, is_up })))
 }
 
 /// A port that no client holds for ever by reading nothing.
@@ -203,18 +247,29 @@ async fn bind(setting: &'static str, address: SocketAddr, config: &Config) -> Re
 
 impl OurAgent {
     /// The agent of `manifest`; a connection to it is given `connect_timeout`.
-    fn of(manifest: Manifest, connect_timeout: Duration) -> Result<Self, StartError> {
+    fn of(
+        manifest: Manifest,
+        connect_timeout: Duration,
+        bridged: Option<Bridged>,
+    ) -> Result<Self, StartError> {
         let remarks = manifest.remarks();
         let Manifest { registration, endpoint, probe, tools, .. } = manifest;
+        let (bridge, running) = bridged.map(|it| (it.bridge, (it.supervisor, it.is_up))).unzip();
         let Some(plan) = tools else {
-            return Ok(Self { probe, remarks, inventory: None, document: Document::fixed(registration) });
+            let document = Document::fixed(registration);
+            return Ok(Self { probe, remarks, inventory: None, document, running });
         };
-        // Where providers may be says nothing about the agent beside us.
-        let dialer = Dialer::new(Arc::new(HostNetwork), Destinations::default(), connect_timeout);
-        let agent = HttpAgent::new(&registration.id, &endpoint, dialer);
-        let agent = agent.map_err(|reason| StartError::Unasked { endpoint, reason })?;
-        let (inventory, document) = Inventory::new(Arc::new(agent), registration, plan);
-        Ok(Self { probe, remarks, inventory: Some(inventory), document })
+        let agent: Arc<dyn OwnAgent> = match bridge {
+            Some(bridge) => bridge,
+            None => {
+                // Where providers may be says nothing about the agent beside us.
+                let dialer = Dialer::new(Arc::new(HostNetwork), Destinations::default(), connect_timeout);
+                let agent = HttpAgent::new(&registration.id, &endpoint, dialer);
+                Arc::new(agent.map_err(|reason| StartError::Unasked { endpoint, reason })?)
+            }
+        };
+        let (inventory, document) = Inventory::new(agent, registration, plan);
+        Ok(Self { probe, remarks, inventory: Some(inventory), document, running })
     }
 }
 

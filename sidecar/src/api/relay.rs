@@ -13,14 +13,12 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
 use mesh_mcp::headers::EVENT_STREAM;
+use mesh_mcp::sse::COMMENT;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::AttemptError;
 use crate::patience::Limits;
 use crate::pool::Content;
-
-/// What is sent into a silent stream of events: a comment, which clients ignore.
-pub const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// What goes wrong with a body on its way.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;

@@ -10,10 +10,11 @@ use mesh_api::error::{Code, ErrorBody};
 use mesh_mcp::error::INVALID_PARAMS;
 use mesh_mcp::headers::EVENT_STREAM;
 use mesh_mcp::raw::RawJson;
+use mesh_mcp::sse::event;
 use serde::Serialize;
 
 use super::body::ReplyBody;
-use super::events::{Events, event};
+use super::events::Events;
 use crate::course::Reply;
 use crate::errand::AttemptReport;
 use crate::error::{AttemptError, CallError, chain};

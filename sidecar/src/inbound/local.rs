@@ -1,6 +1,6 @@
 //! Our agent, as the port for peers sees it: one function from a request to an answer.
 //!
-//! An agent that does not speak HTTP is one more variant here: it takes what was asked, brings a head and a body that
+//! It listens for HTTP, or it is a program that we run: either takes what was asked and brings a head and a body that
 //! streams, and everything before and behind that is the port's.
 
 use std::pin::pin;
@@ -9,9 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use http::header::HOST;
+use http_body_util::BodyExt as _;
 use mesh_daemon::alarm::Alarms;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
+use crate::bridge::{self, Bridge};
 use crate::config::Config;
 use crate::destination::Destinations;
 use crate::dial::{Address, Dialer, Network};
@@ -28,6 +30,17 @@ use crate::{hop, passport};
 pub enum LocalAgent {
     /// It listens for HTTP.
     Http(HttpAgent),
+    /// It is a program that we run, under this name.
+    Program(Arc<Bridge>, String),
+}
+
+/// The body of its answer.
+#[derive(Debug)]
+pub enum Said {
+    /// It comes over HTTP.
+    Http(Content),
+    /// A program says it.
+    Program(bridge::stream::Body),
 }
 
 /// A peer's request that was let in.
@@ -58,9 +71,15 @@ impl LocalAgent {
     ///
     /// # Errors
     /// How far the request came, and what happened.
-    pub async fn answer(&self, asked: Asked<'_>) -> Result<Response<Content>, AttemptError> {
+    pub async fn answer(&self, asked: Asked<'_>) -> Result<Response<Said>, AttemptError> {
         match self {
-            Self::Http(agent) => agent.answer(asked).await,
+            Self::Http(agent) => agent.answer(asked).await.map(|answer| answer.map(Said::Http)),
+            Self::Program(bridge, _) => {
+                let (body, deadline) = (asked.body, asked.deadline);
+                let outcome = timeout_at(deadline, say(bridge, asked)).await;
+                let outcome = outcome.unwrap_or(Err(AttemptError::TimedOut));
+                outcome.map(|answer| answer.map(Said::Program)).map_err(|fault| blame(body, fault))
+            }
         }
     }
 
@@ -68,6 +87,7 @@ impl LocalAgent {
     pub fn sweep(&self) {
         match self {
             Self::Http(agent) => agent.pool.sweep(),
+            Self::Program(..) => {}
         }
     }
 
@@ -75,8 +95,21 @@ impl LocalAgent {
     pub fn place(&self) -> &str {
         match self {
             Self::Http(agent) => &agent.url,
+            Self::Program(_, name) => name,
         }
     }
+}
+
+/// A program takes a request as a whole.
+async fn say(bridge: &Bridge, asked: Asked<'_>) -> Result<Response<bridge::stream::Body>, AttemptError> {
+    let body = match asked.body {
+        Some(body) => {
+            let whole = body.begin().collect().await;
+            whole.map_err(|fault| AttemptError::Body(body.fault().unwrap_or(fault)))?.to_bytes()
+        }
+        None => Bytes::new(),
+    };
+    Ok(bridge.answer(&asked.head, body).await)
 }
 
 // === impl HttpAgent ===

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::local::{Asked, LocalAgent};
+use super::local::{Asked, LocalAgent, Said};
 use super::refusal::Refusal;
 use crate::access::AccessLog;
 use crate::admission::Admission;
@@ -145,9 +145,13 @@ impl Shared {
         let asked = Asked { head, body: body.as_ref(), deadline: began + time };
         match self.agent.answer(asked).await {
             Ok(answer) => {
-                let (head, content) = answer.into_parts();
-                let relay = Relay::new(content, self.limits);
-                Ok(Response::from_parts(head, ReplyBody::Relayed(relay, Occupied::Guest(guest))))
+                let (head, said) = answer.into_parts();
+                let guest = Occupied::Guest(guest);
+                let body = match said {
+                    Said::Http(content) => ReplyBody::Relayed(Relay::new(content, self.limits), guest),
+                    Said::Program(body) => ReplyBody::Bridged(body, guest),
+                };
+                Ok(Response::from_parts(head, body))
             }
             Err(fault) => {
                 body.and_then(|body| body.take_rest()).into_iter().for_each(linger);
