@@ -23,8 +23,13 @@ async def an_agent_on_an_older_sdk_with_sessions_is_called_through_the_mesh(mesh
     await answers(mesh, "older")
 
 
+async def agents_that_their_sidecars_run_are_called_through_the_mesh(mesh: Mesh) -> None:
+    for mode in mesh.programs:
+        await answers(mesh, mode)
+
+
 async def the_official_client_finds_an_agent_and_gets_the_same_result_itself(mesh: Mesh) -> None:
-    for mode in mesh.ports:
+    for mode in mesh.modes():
         query = {"name": "reverse_words", "label_selector": f"mode={mode}"}
         async with mesh.http.get(f"{mesh.sidecars['caller']}/capabilities", params=query) as answer:
             assert answer.status == 200, await answer.text()
@@ -38,7 +43,7 @@ async def the_official_client_finds_an_agent_and_gets_the_same_result_itself(mes
 
 
 async def a_tool_that_fails_is_an_answer_and_not_an_error(mesh: Mesh) -> None:
-    for mode in mesh.ports:
+    for mode in mesh.modes():
         status, _, body = await mesh.call("refuse", {"reason": "too late"}, label_selector=f"mode={mode}")
         assert status == 200 and body["isError"] is True, (status, body)
         assert "refused: too late" in body["content"][0]["text"], body
@@ -46,7 +51,7 @@ async def a_tool_that_fails_is_an_answer_and_not_an_error(mesh: Mesh) -> None:
 
 async def an_argument_that_the_tool_does_not_know_is_an_answer_of_the_tool(mesh: Mesh) -> None:
     # The older SDK drops what it does not know.
-    for mode in ("session", "stateless"):
+    for mode in ("session", "stateless", "stdio"):
         status, _, body = await mesh.call("reverse_words", {**TEXT, "volume": 11}, label_selector=f"mode={mode}")
         assert status == 200 and body["isError"] is True, (status, body)
         assert "volume" in body["content"][0]["text"], body
@@ -101,6 +106,7 @@ CHECKS = [
     a_fastmcp_tool_is_called_through_the_mesh,
     a_stateless_fastmcp_tool_is_called_through_the_mesh,
     an_agent_on_an_older_sdk_with_sessions_is_called_through_the_mesh,
+    agents_that_their_sidecars_run_are_called_through_the_mesh,
     the_official_client_finds_an_agent_and_gets_the_same_result_itself,
     a_tool_that_fails_is_an_answer_and_not_an_error,
     an_argument_that_the_tool_does_not_know_is_an_answer_of_the_tool,

@@ -1,4 +1,6 @@
-"""An agent on FastMCP, for the end-to-end checks: python current_agent.py PORT NAME [stateless]"""
+"""An agent on FastMCP, for the end-to-end checks: python current_agent.py PORT NAME [stateless]
+
+With `stdio` in place of the port it speaks over its standard input and output."""
 
 import sys
 
@@ -21,4 +23,7 @@ def refuse(reason: str) -> str:
     raise ToolError(f"refused: {reason}")
 
 
-agent.run(transport="http", host="127.0.0.1", port=int(port), show_banner=False, stateless_http="stateless" in modes)
+if port == "stdio":
+    agent.run(transport="stdio", show_banner=False)
+else:
+    agent.run(transport="http", host="127.0.0.1", port=int(port), show_banner=False, stateless_http="stateless" in modes)

@@ -34,7 +34,7 @@ async def the_guides_load_balancing_picks_a_healthy_agent(mesh: Mesh) -> None:
     agent = await seed_patterns.get_load_balanced_agent("transform_data")
     assert agent["id"] == seed_patterns.AGENT_ID and agent["endpoint"] == "http://localhost:8001/mcp", agent
     picked = {(await seed_patterns.get_load_balanced_agent("reverse_words"))["id"] for _ in range(20)}
-    assert picked <= set(mesh.ports) and len(picked) > 1, picked
+    assert picked <= set(mesh.modes()) and len(picked) > 1, picked
 
 
 async def the_guides_circuit_breaker_serves_its_cache_when_the_registry_is_away(mesh: Mesh) -> None:

@@ -32,6 +32,8 @@ class Mesh:
         self.bin_dir = bin_dir.absolute()
         self.directory = Path(tempfile.mkdtemp(prefix="mesh-e2e-"))
         self.pythons = {"session": sys.executable, "stateless": sys.executable, "older": str(older_python.absolute())}
+        # Run by their sidecars.
+        self.programs = {"stdio": (sys.executable, "current_agent.py"), "stdio-older": (self.pythons["older"], "older_agent.py")}
         self.children: dict[str, Child] = {}
         self.ports: dict[str, int] = {}
         self.registry = ""
@@ -55,11 +57,19 @@ class Mesh:
             self.ports[mode] = free_port()
             self.start_agent(mode)
         self.registry = base_url(registry.logged("mesh-registry is listening", "address"))
+        capabilities = [{"name": name, "version": "1.0.0"} for name in CAPABILITIES]
         for mode, port in self.ports.items():
-            capabilities = [{"name": name, "version": "1.0.0"} for name in CAPABILITIES]
-            self.start_sidecar(mode, port, capabilities=capabilities, labels={"mode": mode})
-        self.start_sidecar("caller", free_port(), dependencies=list(CAPABILITIES))
+            self.start_sidecar(mode, at(port), capabilities=capabilities, labels={"mode": mode})
+        for mode, (python, script) in self.programs.items():
+            stdio = {"command": python, "args": [str(HERE / script), "stdio", mode]}
+            manifest = {"capabilities": capabilities, "labels": {"mode": mode}}
+            self.start_sidecar(mode, {"endpoint": {"stdio": stdio}}, "--inbound", "127.0.0.1:0", **manifest)
+        self.start_sidecar("caller", at(free_port()), dependencies=list(CAPABILITIES))
         await self.eventually(self.all_healthy)
+
+    def modes(self) -> list[str]:
+        """Every agent."""
+        return [*self.ports, *self.programs]
 
     def start_agent(self, mode: str) -> None:
         """Starts, or starts again, the agent of this mode on its port."""
@@ -67,15 +77,12 @@ class Mesh:
         extra = ["stateless"] if mode == "stateless" else []
         self.spawn(f"agent-{mode}", [self.pythons[mode], str(HERE / script), str(self.ports[mode]), mode, *extra])
 
-    def start_sidecar(self, name: str, port: int, **manifest: object) -> None:
-        """Starts the sidecar of the agent on `port`."""
+    def start_sidecar(self, name: str, agent: dict, *settings: str, **manifest: object) -> None:
+        """Starts the sidecar of an agent that is `agent` in its manifest."""
         file = self.directory / f"{name}.yaml"
-        endpoint = f"http://127.0.0.1:{port}/mcp"
         # JSON is YAML, so the manifest needs no YAML library.
-        file.write_text(json.dumps({
-            "id": name, "endpoint": endpoint, "health_interval": 1, "health": {"interval": "500ms"}, **manifest,
-        }))
-        command = [self.binary("mesh-sidecar"), "--manifest", str(file), "--registry", self.registry]
+        file.write_text(json.dumps({"id": name, **agent, "health_interval": 1, **manifest}))
+        command = [self.binary("mesh-sidecar"), "--manifest", str(file), "--registry", self.registry, *settings]
         child = self.spawn(f"sidecar-{name}", [*command, "--listen", "127.0.0.1:0"])
         self.sidecars[name] = base_url(child.logged("mesh-sidecar is listening", "address"))
 
@@ -93,7 +100,7 @@ class Mesh:
         """Whether the registry lists every agent as healthy."""
         async with self.http.get(f"{self.registry}/agents", params={"status": "healthy"}) as answer:
             listed = {agent["id"] for agent in (await answer.json())["agents"]}
-        return listed.issuperset(self.ports)
+        return listed.issuperset(self.modes())
 
     async def call(self, capability: str, arguments: dict, **query: str) -> tuple[int, Mapping, dict]:
         """Calls through the caller's sidecar: status, headers and JSON body."""
@@ -108,6 +115,11 @@ class Mesh:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{condition.__name__} did not come true within {seconds} s")
             await asyncio.sleep(POLL_SECONDS)
+
+
+def at(port: int) -> dict:
+    """An agent on `port`, in a manifest."""
+    return {"endpoint": f"http://127.0.0.1:{port}/mcp", "health": {"interval": "500ms"}}
 
 
 def free_port() -> int:

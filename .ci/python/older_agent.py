@@ -1,4 +1,6 @@
-"""The same agent on an older official SDK, which insists on sessions: python older_agent.py PORT NAME"""
+"""The same agent on an older official SDK, which insists on sessions: python older_agent.py PORT NAME
+
+With `stdio` in place of the port it speaks over its standard input and output."""
 
 import sys
 
@@ -6,7 +8,7 @@ from mcp.server.fastmcp import FastMCP
 from mcp.server.fastmcp.exceptions import ToolError
 
 port, name = sys.argv[1:]
-agent = FastMCP(name, host="127.0.0.1", port=int(port))
+agent = FastMCP(name, host="127.0.0.1", port=0 if port == "stdio" else int(port))
 
 
 @agent.tool()
@@ -21,4 +23,4 @@ def refuse(reason: str) -> str:
     raise ToolError(f"refused: {reason}")
 
 
-agent.run(transport="streamable-http")
+agent.run(transport="stdio" if port == "stdio" else "streamable-http")

@@ -11,6 +11,7 @@ pub mod registry;
 pub mod agent;
 pub mod etcd;
 pub mod fleet;
+pub mod stdio_agent;
 
 pub mod program;
 

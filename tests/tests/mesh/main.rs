@@ -15,6 +15,7 @@ mod access_log;
 mod addresses;
 mod auto;
 mod breaker;
+mod bridge;
 mod cards;
 mod choices;
 mod eras;

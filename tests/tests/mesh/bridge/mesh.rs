@@ -1,0 +1,174 @@
+//! A stdio agent in the mesh: real sidecars around it, one of which runs it.
+
+use futures_util::future::join_all;
+use mesh_tests::program::{binary, run};
+use mesh_tests::registry::TestRegistry;
+use mesh_tests::sidecar::TestSidecar;
+use mesh_tests::wait::until;
+use mesh_tests::{exchange, http};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::life::lives;
+
+/// A manifest of an agent that is the program of the tests, of this era.
+fn manifest(id: &str, era: &str, folder: &TempDir) -> String {
+    let (command, executions) = (binary("stdio-agent-under-test"), folder.path().join("executions"));
+    let capabilities =
+        ["echo", "sleep", "progress", "crash", "child"].map(|name| format!("  - name: {name}\n"));
+    format!(
+        "id: {id}\nhealth_interval: 1s\nendpoint:\n  stdio: {{command: {}, args: [{era}], env: {{EXECUTIONS: {}}}}}\n\
+         capabilities:\n{}",
+        command.display(),
+        executions.display(),
+        capabilities.concat()
+    )
+}
+
+fn executions(folder: &TempDir, tool: &str) -> usize {
+    let text = std::fs::read_to_string(folder.path().join("executions")).unwrap_or_default();
+    text.lines().filter(|line| line.trim_matches('"') == tool).count()
+}
+
+/// What `child` says: the process of the agent, and one that it has started.
+async fn processes(caller: &TestSidecar) -> [String; 2] {
+    let answer = caller.call("child", &json!({})).await;
+    let output = answer.json()["structuredContent"].clone();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    ["own", "child"].map(|key| output[key].to_string())
+}
+
+#[tokio::test]
+async fn two_hundred_calls_of_several_peers_share_one_program() {
+    for era in ["current", "older"] {
+        let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+        let (_beside, inbound) = TestSidecar::with_port(&registry, &manifest("s", era, &folder), &[]).await;
+        assert_eq!(registry.get("/agents/s").await.json()["endpoint"], format!("http://{inbound}/mcp"));
+        let callers = [TestSidecar::caller(&registry, &[]).await, TestSidecar::caller(&registry, &[]).await];
+        let calls = (0..200_usize).map(|i| {
+            let caller = &callers[i % 2];
+            async move { caller.call("sleep", &json!({"ms": 10, "n": i})).await }
+        });
+        for (i, answer) in join_all(calls).await.into_iter().enumerate() {
+            let output = &answer.json()["structuredContent"];
+            assert_eq!(
+                (answer.status, &output["arguments"]["n"]),
+                (200, &json!(i)),
+                "{era}: {}",
+                answer.text()
+            );
+        }
+        assert_eq!((executions(&folder, "sleep"), executions(&folder, "start")), (200, 1), "{era}");
+    }
+}
+
+#[tokio::test]
+async fn progress_comes_through_two_sidecars_and_whoever_leaves_cancels() {
+    let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+    let (_beside, _inbound) = TestSidecar::with_port(&registry, &manifest("s", "older", &folder), &[]).await;
+    let caller = TestSidecar::caller(&registry, &[]).await;
+    let headers = [("Accept", "text/event-stream"), ("Content-Type", "application/json")];
+    let body = json!({"steps": 3, "ms": 20}).to_string();
+    let answer =
+        exchange::send(caller.address, "POST", "/call/progress", &headers, body.as_bytes()).await.unwrap();
+    assert_eq!(answer.text().matches("notifications/progress").count(), 3, "{}", answer.text());
+    assert!(answer.text().contains("event: result"), "{}", answer.text());
+    let url = format!("http://{}/call/sleep", caller.address);
+    let leaving = http::client().post(url).json(&json!({"ms": 600_000})).send();
+    let arrived = until("the call has arrived", async || (executions(&folder, "sleep") == 1).then_some(()));
+    tokio::select! {
+        biased;
+        _ = leaving => panic!("nobody answers"),
+        () = arrived => {}
+    }
+}
+
+#[tokio::test]
+async fn a_crash_is_told_as_what_it_is_and_the_agent_comes_back() {
+    let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+    let (beside, _inbound) = TestSidecar::with_port(&registry, &manifest("s", "current", &folder), &[]).await;
+    let caller = TestSidecar::caller(&registry, &[]).await;
+    let crashed = caller.call("crash", &json!({})).await;
+    assert_eq!((crashed.status, executions(&folder, "crash")), (502, 1), "{}", crashed.text());
+    assert!(crashed.text().contains("may have carried out"), "{}", crashed.text());
+    until("the agent serves again", async || {
+        (caller.call("echo", &json!({})).await.status == 200).then_some(())
+    })
+    .await;
+    assert!(beside.program.printed().contains("our agent is down and is started again"));
+    assert_eq!(executions(&folder, "start"), 2);
+}
+
+#[tokio::test]
+async fn what_is_down_is_reported_as_degraded_and_refused_unexecuted() {
+    let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+    let (beside, inbound) = TestSidecar::with_port(&registry, &manifest("s", "older", &folder), &[]).await;
+    let caller = TestSidecar::caller(&registry, &[]).await;
+    let [own, _] = processes(&caller).await;
+    // Again and again, so that the pauses grow.
+    let kill =
+        async |pid: &str| tokio::process::Command::new("kill").args(["-9", pid]).status().await.unwrap();
+    kill(&own).await;
+    until("it is seen to be down", async || (registry.status_of("s").await == "degraded").then_some(()))
+        .await;
+    let refused = exchange::post(inbound, "/mcp", &json!({})).await.unwrap();
+    assert!([503, 400].contains(&refused.status), "{}", refused.text());
+    until("it is healthy again", async || (registry.status_of("s").await == "healthy").then_some(())).await;
+    drop(beside);
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_sidecar_that_is_killed() {
+    let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+    let (mut beside, _inbound) =
+        TestSidecar::with_port(&registry, &manifest("s", "older", &folder), &[]).await;
+    let caller = TestSidecar::caller(&registry, &[]).await;
+    let pids = processes(&caller).await;
+    assert!(pids.iter().all(|pid| lives(pid)), "{pids:?}");
+    beside.program.kill().await;
+    until("both are gone", async || (!pids.iter().any(|pid| lives(pid))).then_some(())).await;
+}
+
+#[tokio::test]
+async fn sigterm_finishes_calls_and_ends_the_program_in_order() {
+    let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+    let (mut beside, _inbound) =
+        TestSidecar::with_port(&registry, &manifest("s", "current", &folder), &[]).await;
+    let caller = TestSidecar::caller(&registry, &[]).await;
+    let pids = processes(&caller).await;
+    let calling = async {
+        let answer = caller.call("sleep", &json!({"ms": 1_500})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    let stopping = async {
+        until("the call has arrived", async || (executions(&folder, "sleep") == 1).then_some(())).await;
+        beside.program.terminate().await;
+        beside.program.ended().await
+    };
+    let ((), status) = tokio::join!(calling, stopping);
+    assert!(status.success() && !pids.iter().any(|pid| lives(pid)), "{status:?} {pids:?}");
+}
+
+#[tokio::test]
+async fn a_program_without_a_port_for_peers_is_refused_in_words() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("agent.yaml");
+    std::fs::write(&file, manifest("s", "older", &folder)).unwrap();
+    let (code, text) = run("sidecar-under-test", &["--manifest", file.to_str().unwrap()]).await;
+    assert!(code == Some(64) && text.contains("--inbound") && text.contains("endpoint.stdio"), "{text}");
+    assert_eq!(executions(&folder, "start"), 0);
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_exist_is_named_in_the_log() {
+    let registry = TestRegistry::in_memory().await;
+    let described = "id: s\nendpoint: {stdio: {command: no-such-program}}\n";
+    let more = ["--inbound", "127.0.0.1:0"];
+    let mut sidecar = TestSidecar::start(&registry.url(), Some(described), &more).await;
+    sidecar
+        .program
+        .line("the program is named", |line| line.contains("no-such-program cannot be run").then_some(()))
+        .await;
+    let ready = sidecar.get("/readyz").await;
+    assert_eq!((ready.status, registry.get("/agents/s").await.json()["id"].clone()), (503, Value::Null));
+}
