@@ -84,6 +84,21 @@ async fn progress_comes_through_two_sidecars_and_whoever_leaves_cancels() {
 }
 
 #[tokio::test]
+async fn what_it_can_do_is_asked_of_the_agent_itself() {
+    for era in ["current", "older"] {
+        let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+        let described = manifest("s", era, &folder);
+        let (before, _) = described.split_once("capabilities:").unwrap();
+        let described = format!("{before}capabilities: auto\n");
+        let (_beside, _inbound) = TestSidecar::with_port(&registry, &described, &[]).await;
+        let registered = registry.get("/agents/s").await.json();
+        assert_eq!(registered["capabilities"][0]["name"], "echo", "{era}: {registered}");
+        let caller = TestSidecar::caller(&registry, &[]).await;
+        assert_eq!(caller.call("echo", &json!({})).await.status, 200, "{era}");
+    }
+}
+
+#[tokio::test]
 async fn a_crash_is_told_as_what_it_is_and_the_agent_comes_back() {
     let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
     let (beside, _inbound) = TestSidecar::with_port(&registry, &manifest("s", "current", &folder), &[]).await;
