@@ -1,7 +1,8 @@
 //! An agent over standard input and output, a process of its own: of either era, and it crashes, hangs, prints rubbish and
 //! counts what it executes, as its arguments and its tools say.
 //!
-//! Arguments: `current`, `older` or `bare` is its era; `crash`, `mute` or `rubbish` is what it does instead of beginning.
+//! Arguments: `current`, `older` or `bare` is its era; `crash`, `mute` or `rubbish` is what it does instead of beginning, and
+//! `stubborn` makes it stay when its input has ended.
 //! The variable `EXECUTIONS` names a file that gets a line for each start and each call that is executed, in whatever
 //! process.
 
@@ -49,6 +50,9 @@ pub fn main() {
     let era = ["current", "bare"].into_iter().find(|era| does(era)).unwrap_or("older").to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(run(Arc::new(Agent { era, ..Agent::default() }), does("mute")));
+    if does("stubborn") {
+        runtime.block_on(std::future::pending::<()>());
+    }
 }
 
 async fn run(agent: Arc<Agent>, is_mute: bool) {

@@ -135,8 +135,8 @@ async fn what_is_down_is_reported_as_degraded_and_refused_unexecuted() {
 #[tokio::test]
 async fn nothing_outlives_a_sidecar_that_is_killed() {
     let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
-    let (mut beside, _inbound) =
-        TestSidecar::with_port(&registry, &manifest("s", "older", &folder), &[]).await;
+    let stubborn = manifest("s", "older, stubborn", &folder);
+    let (mut beside, _inbound) = TestSidecar::with_port(&registry, &stubborn, &[]).await;
     let caller = TestSidecar::caller(&registry, &[]).await;
     let pids = processes(&caller).await;
     assert!(pids.iter().all(|pid| lives(pid)), "{pids:?}");
