@@ -19,7 +19,7 @@ async fn two_hundred_calls_at_once_each_get_their_own_answer() {
             let world = &world;
             async move {
                 let message = call(i / 2, "sleep", json!({"ms": 20, "n": i}));
-                if i % 2 == 0 { world.current(&message).await } else { world.older(&message).await }
+                if i.is_multiple_of(2) { world.current(&message).await } else { world.older(&message).await }
             }
         });
         for (i, got) in join_all(calls).await.into_iter().enumerate() {

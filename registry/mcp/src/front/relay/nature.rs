@@ -1,11 +1,14 @@
 //! What a server says of itself when the conversation begins, and how it is begun.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::call::{self, ClientInfo};
+use crate::front::passing;
 use crate::front::reply::{Refusal, success};
 use crate::peer::Peer;
+use crate::raw::{Members, RawJson};
 use crate::splice::{Splice, place};
 use crate::version::{CURRENT, NEWEST_WITH_HANDSHAKE, SPOKEN, has_handshake};
 
@@ -17,6 +20,8 @@ pub struct Nature {
     capabilities: Box<RawValue>,
     server_info: Option<Box<RawValue>>,
     instructions: Option<Box<RawValue>>,
+    /// All that a current server said.
+    told: Option<RawJson>,
 }
 
 /// The answer to `server/discover` and that to `initialize`, which differ in where things stand.
@@ -134,6 +139,7 @@ impl Nature {
             capabilities: told.capabilities.map_or_else(empty, RawValue::to_owned),
             server_info: server_info.map(RawValue::to_owned),
             instructions: told.instructions.map(RawValue::to_owned),
+            told: RawJson::read(&Bytes::copy_from_slice(result)).ok().filter(|_| is_current),
         })
     }
 
@@ -144,6 +150,7 @@ impl Nature {
             capabilities: raw(r#"{"tools":{}}"#),
             server_info: None,
             instructions: None,
+            told: None,
         }
     }
 
@@ -183,8 +190,12 @@ impl Nature {
         )
     }
 
-    /// The answer to `server/discover` for a server that does not know it.
+    /// The answer to `server/discover`: what a current server said, in the revisions that are spoken here, or what is known
+    /// of one that does not know the question.
     pub(super) fn discovered(&self, id: &RawValue) -> Result<Vec<u8>, Refusal> {
+        if let Some(told) = self.told_with_our_revisions() {
+            return Ok(passing::to_current(id, &told));
+        }
         let unnamed = unnamed();
         success(
             id,
@@ -198,6 +209,15 @@ impl Nature {
                 meta: DiscoveredMeta { server_info: self.server_info.as_deref().unwrap_or(&unnamed) },
             },
         )
+    }
+}
+
+impl Nature {
+    fn told_with_our_revisions(&self) -> Option<RawJson> {
+        let versions = to_raw_value(&SPOKEN).ok()?;
+        let mut members = serde_json::from_slice::<Members<'_>>(self.told.as_ref()?.as_bytes()).ok()?;
+        members.replace("supportedVersions", &versions)?;
+        RawJson::read(&members.object().into()).ok()
     }
 }
 
@@ -228,6 +248,9 @@ mod tests {
         let discovered = br#"{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{"listChanged":true}},"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"a","version":"1"}}}"#;
         let nature = Nature::read(discovered).unwrap();
         assert!(nature.is_current && nature.announces());
+        let told = String::from_utf8(nature.discovered(&raw("1")).unwrap()).unwrap();
+        assert!(told.contains(r#""supportedVersions":["2026-07-28","2025-11-25""#), "{told}");
+        assert!(told.contains(r#""capabilities":{"tools":{"listChanged":true}}"#), "{told}");
         let initialized = br#"{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"a","version":"1"}}"#;
         let nature = Nature::read(initialized).unwrap();
         assert!(!nature.is_current && !nature.announces());

@@ -88,10 +88,12 @@ fn of_request(
             Ok(Wish::Opened(Reply::json(StatusCode::OK, message)))
         }
         (Era::Older, "ping", _) => success(request.id, Map::new()).map(answered),
-        (Era::Older, unknown @ "subscriptions/listen", _) => {
+        // A server for clients of both eras might take it as the beginning of a conversation with us.
+        (Era::Older, unknown @ "subscriptions/listen", _)
+        | (Era::Current, unknown @ ("initialize" | "ping"), _) => {
             Err(Refusal::method(era.unknown_method(), unknown))
         }
-        (Era::Current, "server/discover", false) => nature.discovered(request.id).map(answered),
+        (Era::Current, "server/discover", _) => nature.discovered(request.id).map(answered),
         (Era::Current, "subscriptions/listen", false) => {
             Listening::current(request.id, request.raw_params()).map(Wish::Listen)
         }
