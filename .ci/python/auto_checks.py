@@ -4,7 +4,7 @@ import sys
 
 from mcp import Client
 
-from mesh import HERE, Mesh, free_port
+from mesh import HERE, Mesh, at, free_port
 
 TEXT = {"text": "one two three"}
 
@@ -25,7 +25,7 @@ async def is_true(mesh: Mesh, name: str, python: str, script: str, *extra: str) 
     """The registry says of this agent what the official client hears from it, and the tools can be called."""
     port = free_port()
     mesh.spawn(f"agent-{name}", [python, str(HERE / script), str(port), name, *extra])
-    mesh.start_sidecar(name, port, capabilities="auto", labels={"mode": name})
+    mesh.start_sidecar(name, at(port), capabilities="auto", labels={"mode": name})
     registered = {}
 
     async def it_is_registered() -> bool:

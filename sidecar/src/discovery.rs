@@ -20,7 +20,7 @@ use crate::gate::SharedGate;
 use crate::metrics::Metrics;
 use crate::provider::{Origin, Providers};
 use crate::question::Question;
-use crate::stock::Stock;
+use crate::stock::{Ours, Stock};
 
 /// The place of a question about providers.
 pub type ProviderSlot = Slot<ProviderSource>;
@@ -62,12 +62,12 @@ pub struct Remembered {
 // === impl Discovery ===
 
 impl Discovery {
-    /// Asks `registry` and remembers the answers, as a sidecar in `zone` uses them for an agent of `namespace`.
-    pub fn new(registry: Asked, endpoints: Arc<Endpoints>, zone: Option<String>, namespace: String) -> Self {
+    /// Asks `registry` and remembers the answers, as a sidecar in `zone` uses them for `ours`.
+    pub fn new(registry: Asked, endpoints: Arc<Endpoints>, zone: Option<String>, ours: Ours) -> Self {
         let Asked { client, gate, ages, metrics } = registry;
         let source =
             ProviderSource { client: client.clone(), endpoints, zone, metrics: Arc::clone(&metrics) };
-        let stocks = StockSource { client: client.clone(), namespace, metrics: Arc::clone(&metrics) };
+        let stocks = StockSource { client: client.clone(), ours, metrics: Arc::clone(&metrics) };
         let pages = PageSource { client: client.clone(), metrics };
         Self {
             client,

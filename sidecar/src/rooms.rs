@@ -23,6 +23,7 @@ use crate::outbound::{Limits, Outbound};
 use crate::provider::zone_of;
 use crate::registration::Stage;
 use crate::routing::Routing;
+use crate::stock::Ours;
 use crate::target::Targets;
 
 /// The rooms of the call path.
@@ -63,14 +64,15 @@ impl Rooms {
         let asked =
             Asked { client, gate: Arc::clone(&gate), ages: config.ages, metrics: Arc::clone(&metrics) };
         let namespace = registration.map_or(&config.namespace, |registration| &registration.namespace);
-        let discovery = Arc::new(Discovery::new(asked, Arc::clone(&endpoints), zone, namespace.clone()));
+        let own_id = registration.map(|registration| registration.id.clone());
+        let ours = Ours { namespace: namespace.clone(), id: own_id.clone() };
+        let discovery = Arc::new(Discovery::new(asked, Arc::clone(&endpoints), zone, ours));
         let targets = Arc::new(Targets::new(
             Arc::clone(&discovery),
             Arc::clone(&metrics),
             namespace.clone(),
             manifest.map(|manifest| manifest.terms.clone()).unwrap_or_default(),
         ));
-        let own_id = registration.map(|registration| registration.id.clone());
         let routing = Arc::new(Routing::new(Arc::clone(&discovery), own_id));
         Self { metrics, gate, endpoints, discovery, targets, routing }
     }

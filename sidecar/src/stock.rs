@@ -31,6 +31,15 @@ pub struct Stock {
     pub is_cold: bool,
 }
 
+/// For whom the tools are.
+#[derive(Debug, Clone, Default)]
+pub struct Ours {
+    /// The namespace whose capabilities have plain names.
+    pub namespace: String,
+    /// The id of our agent, which is never called through the mesh.
+    pub id: Option<String>,
+}
+
 /// A capability as a tool.
 #[derive(Debug)]
 pub struct Tool {
@@ -86,18 +95,22 @@ struct About<'c> {
 // === impl Stock ===
 
 impl Stock {
-    /// What `rows` offer to an agent of the namespace `own`. Of several versions the newest one is listed; who is about to
-    /// be forgotten offers nothing any more.
-    pub fn of(rows: &[CapabilityRow], own: &str) -> Self {
+    /// What `rows` offer to our agent. Of several versions the newest one is listed; who is about to be forgotten offers
+    /// nothing any more, and neither does our agent itself.
+    pub fn of(rows: &[CapabilityRow], ours: &Ours) -> Self {
         let mut best: BTreeMap<(&str, &str), &CapabilityRow> = BTreeMap::new();
-        for row in rows.iter().filter(|row| !matches!(row.agent_status, Status::Expired | Status::Offline)) {
+        let offers = |row: &&CapabilityRow| {
+            let is_there = !matches!(row.agent_status, Status::Expired | Status::Offline);
+            is_there && ours.id.as_ref() != Some(&row.agent_id)
+        };
+        for row in rows.iter().filter(offers) {
             let kept = best.entry((&row.agent_namespace, &row.capability.name)).or_insert(row);
             if rank(row) > rank(kept) {
                 *kept = row;
             }
         }
         let tools = best.into_values().filter_map(|row| {
-            let tool = Tool::of(row, own)?;
+            let tool = Tool::of(row, &ours.namespace)?;
             Some(((row.agent_namespace.clone(), row.capability.name.clone()), Arc::new(tool)))
         });
         Self { tools: tools.collect(), ..Self::default() }
@@ -208,6 +221,10 @@ fn like(version: &Version) -> String {
 mod tests {
     use super::*;
 
+    fn stock(rows: &[CapabilityRow]) -> Stock {
+        Stock::of(rows, &Ours { namespace: "prod".to_owned(), id: Some("own".to_owned()) })
+    }
+
     fn row(agent: &str, namespace: &str, mut capability: Value, status: &str) -> CapabilityRow {
         let mut row = json!({"agent_id": agent, "agent_name": agent, "agent_namespace": namespace,
             "agent_status": status, "agent_endpoint": "http://10.0.0.1/mcp", "agent_labels": {}, "agent_weight": 1.0,
@@ -225,8 +242,9 @@ mod tests {
             row("c", "prod", version("1.10.0"), "degraded"),
             row("d", "test", version("0.3.1"), "pending"),
             row("e", "prod", version("3.0.0"), "expired"),
+            row("own", "prod", version("4.0.0"), "healthy"),
         ];
-        let stock = Stock::of(&rows, "prod");
+        let stock = stock(&rows);
         let tools: Vec<_> =
             stock.tools.values().map(|tool| (tool.listed.name.as_str(), tool.versions.as_str())).collect();
         assert_eq!(tools, [("sum", "^1"), ("test__sum", "~0.3")]);
@@ -238,7 +256,7 @@ mod tests {
         let capability = json!({"name": "sum", "description": "Adds.", "tags": ["math"], "category": "numbers",
             "input_schema": {"type": "object", "required": ["a"]}, "output_schema": {"type": "array"},
             "annotations": {"title": "Sum", "readOnlyHint": true}});
-        let stock = Stock::of(&[row("a", "prod", capability, "healthy")], "prod");
+        let stock = stock(&[row("a", "prod", capability, "healthy")]);
         let entry: Value =
             serde_json::from_str(stock.tools.values().next().unwrap().listed.entry.get()).unwrap();
         let about = json!({"name": "sum", "namespace": "prod", "version": "1.0.0", "stability": "stable",
@@ -255,7 +273,7 @@ mod tests {
     #[test]
     fn a_schema_that_would_break_clients_is_not_listed() {
         let stock = |schema: Value| {
-            Stock::of(&[row("a", "prod", json!({"name": "sum", "input_schema": schema}), "healthy")], "prod")
+            stock(&[row("a", "prod", json!({"name": "sum", "input_schema": schema}), "healthy")])
         };
         let entry = stock(json!({"anyOf": []})).tools.into_values().next().unwrap();
         assert!(entry.listed.entry.get().contains(r#""inputSchema":{"type":"object"}"#));

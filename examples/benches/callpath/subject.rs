@@ -5,8 +5,21 @@ use crate::upstream::{self, ANSWER, RESULT};
 
 /// The capability of the upstream agent.
 pub(crate) const CAPABILITY: &str = "summarize";
+/// A macro, so that a request can be put together from it when this is compiled.
+macro_rules! arguments {
+    () => {
+        r#"{"text":"The mesh has a registry that knows which agent can do what and whether it is alive, and a small proxy beside each agent, which finds the healthy providers of a capability, picks the best one and repeats only what is safe.","language":"en","sentences":1,"style":"plain","audience":["operators"]}"#
+    };
+}
+
 /// The body of every request: the arguments of a call, about as large as those of most calls are.
-const ARGUMENTS: &str = r#"{"text":"The mesh has a registry that knows which agent can do what and whether it is alive, and a small proxy beside each agent, which finds the healthy providers of a capability, picks the best one and repeats only what is safe.","language":"en","sentences":1,"style":"plain","audience":["operators"]}"#;
+const ARGUMENTS: &str = arguments!();
+/// The same as an MCP client sends it, one that has shaken no hands.
+const TOOL_CALL: &str = concat!(
+    r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"summarize","arguments":"#,
+    arguments!(),
+    "}}"
+);
 
 /// One way from a caller to the upstream.
 #[derive(Debug)]
@@ -37,7 +50,7 @@ pub(crate) enum Kind {
 }
 
 /// All subjects; the first two are what the others are compared with.
-pub(crate) const SUBJECTS: [Subject; 4] = [
+pub(crate) const SUBJECTS: [Subject; 5] = [
     Subject {
         title: "upstream, directly",
         name: "upstream",
@@ -68,6 +81,14 @@ pub(crate) const SUBJECTS: [Subject; 4] = [
         server: Kind::Sidecar(&[]),
         path: "/proxy/summarize/mcp",
         body: ARGUMENTS,
+        answer: ANSWER,
+    },
+    Subject {
+        title: "POST /mcp",
+        name: "mcp",
+        server: Kind::Sidecar(&[]),
+        path: "/mcp",
+        body: TOOL_CALL,
         answer: ANSWER,
     },
 ];

@@ -1,6 +1,7 @@
 //! The questions that the registry is asked, and its answers in the form in which they are kept.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::endpoint::Endpoints;
 use crate::metrics::Metrics;
 use crate::provider::{Origin, Providers};
 use crate::question::{self, Question};
-use crate::stock::Stock;
+use crate::stock::{Ours, Stock};
 
 /// Asks for providers.
 pub struct ProviderSource {
@@ -55,6 +56,12 @@ impl ProviderSource {
     }
 }
 
+/// The answer from before, because the registry says that it has not changed. It says so only of an answer whose tag it was
+/// told, so one is held.
+fn unchanged<V>(held: Option<Arc<V>>, question: &impl Display) -> Result<Arc<V>, ClientError> {
+    held.ok_or_else(|| ClientError::Address(question.to_string()))
+}
+
 /// What a call does not need is not remembered: schemas are most of what an answer weighs. Few of them say something that
 /// every call must repeat.
 fn without_ballast(mut row: CapabilityRow) -> CapabilityRow {
@@ -79,12 +86,7 @@ impl Source for ProviderSource {
         let tag = held.as_ref().and_then(|held| held.origin.tag.as_deref());
         let found = self.ask(question, tag).await;
         self.metrics.discovery_refreshed(found.is_ok());
-        let found = match (found?, held.as_ref()) {
-            (Some(found), _) => found,
-            (None, Some(held)) => return Ok(Arc::clone(held)),
-            // Nothing was held, so no tag was sent.
-            (None, None) => return Err(ClientError::Address(question.to_string())),
-        };
+        let Some(found) = found? else { return unchanged(held, question) };
         let is_cold = !found.info.warm;
         let mut origin = Origin {
             rows: found.rows,
@@ -116,8 +118,7 @@ impl Source for ProviderSource {
 /// Asks for what can be called.
 pub struct StockSource {
     pub(super) client: Client,
-    /// Of our agent.
-    pub(super) namespace: String,
+    pub(super) ours: Ours,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -132,14 +133,9 @@ impl Source for StockSource {
     ) -> Result<Arc<Stock>, ClientError> {
         let finding = self.client.find(query, held.as_ref().and_then(|held| held.tag.as_deref())).await;
         self.metrics.discovery_refreshed(finding.is_ok());
-        let finding = match (finding?, held.as_ref()) {
-            (Some(finding), _) => finding,
-            (None, Some(held)) => return Ok(Arc::clone(held)),
-            // Nothing was held, so no tag was sent.
-            (None, None) => return Err(ClientError::Address(query.to_string())),
-        };
+        let Some(finding) = finding? else { return unchanged(held, query) };
         let info = finding.page.info;
-        let mut stock = Stock::of(&finding.page.capabilities, &self.namespace);
+        let mut stock = Stock::of(&finding.page.capabilities, &self.ours);
         stock.is_cold = !info.warm;
         stock.resource_version = info.resource_version;
         stock.tag = finding.tag.filter(|_| info.warm);

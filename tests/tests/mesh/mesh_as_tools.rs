@@ -121,7 +121,8 @@ async fn the_manifest_says_which_tools_there_are() {
     let own = ScriptedAgent::start("own", Speech::Current).await;
     let manifest = |mesh: &str| {
         format!(
-            "id: own\nnamespace: prod\nendpoint: {}\nhealth: {{interval: 200ms}}\ndependencies: [summarize]\n{mesh}",
+            "id: own\nnamespace: prod\nendpoint: {}\nhealth: {{interval: 200ms}}\ndependencies: [summarize]\n\
+             capabilities: [{{name: own_work}}]\n{mesh}",
             own.endpoint()
         )
     };
