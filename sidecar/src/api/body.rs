@@ -20,8 +20,8 @@ pub enum ReplyBody {
     Whole(Option<Bytes>),
     /// What comes from a provider, or from our agent for a peer.
     Relayed(Relay, Occupied),
-    /// What a program that is our agent says.
-    Bridged(bridge::stream::Body, Occupied),
+    /// What a program that is our agent says. In a box, so that the answers of calls are not larger for it.
+    Bridged(Box<bridge::stream::Body>, Occupied),
     /// What happens during a call.
     Events(Box<Events>),
     /// What a handler of the router made.
@@ -50,7 +50,7 @@ impl Body for ReplyBody {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Relayed(relay, _) => Pin::new(relay).poll_frame(context),
-            Self::Bridged(body, _) => Pin::new(body).poll_frame(context).map_err(BodyError::from),
+            Self::Bridged(body, _) => Pin::new(&mut **body).poll_frame(context).map_err(BodyError::from),
             Self::Events(events) => {
                 events.poll_piece(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
             }
