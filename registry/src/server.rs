@@ -91,7 +91,7 @@ impl Server {
     /// When it is taken.
     pub async fn bind(config: Config) -> Result<Self, ServerError> {
         let address = config.listen;
-        let bound = Listener::bind(address).await;
+        let bound = Listener::bind(address);
         let listener = bound.map_err(|source| ServerError::Bind { address, source })?.cut_stalled(STALL);
         Ok(Self { listener, config })
     }

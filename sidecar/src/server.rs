@@ -240,7 +240,7 @@ fn local_agent(
 
 /// A port that no client holds for ever by reading nothing.
 async fn bind(setting: &'static str, address: SocketAddr, config: &Config) -> Result<Listener, StartError> {
-    let listener = Listener::bind(address).await;
+    let listener = Listener::bind(address);
     let listener = listener.map_err(|source| StartError::Bind { setting, address, source })?;
     Ok(listener.cut_stalled(config.pace.limits.idle))
 }

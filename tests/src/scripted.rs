@@ -74,7 +74,7 @@ impl ScriptedAgent {
     async fn with(name: &str, speech: Speech, streams: bool) -> Self {
         let (name, speech) = (name.to_owned(), Mutex::new(speech));
         let script = Arc::new(Script { name, speech, streams, ..Script::default() });
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let (address, stop) = (listener.local_addr(), CancellationToken::new());
         let serving = Arc::clone(&script);
         let service = hyper::service::service_fn(move |request| serve(Arc::clone(&serving), request));

@@ -63,7 +63,7 @@ impl WebAgent {
     /// Starts one that calls itself `name`.
     pub async fn start(name: &str) -> Self {
         let (name, counts) = (name.to_owned(), Arc::<Counts>::default());
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let (address, stop) = (listener.local_addr(), CancellationToken::new());
         let serving = Arc::clone(&counts);
         let service = hyper::service::service_fn(move |request| {

@@ -298,7 +298,7 @@ mod tests {
 
     /// A registry that answers everything with one status and body.
     async fn registry(status: u16, body: &'static str) -> (String, CancellationToken) {
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let (address, stop) = (format!("http://{}", listener.local_addr()), CancellationToken::new());
         let service = hyper::service::service_fn(move |_: Request<Incoming>| async move {
             let answer = Response::builder().status(status).header(RETRY_AFTER, "7");

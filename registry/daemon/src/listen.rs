@@ -16,7 +16,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,9 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Silence after which an HTTP/2 connection is asked whether it lives, so that streams of clients that are gone end.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// Connections that wait to be accepted, at most; the kernel may allow fewer (`net.core.somaxconn`, 4,096 as it ships). One
+/// more is told nothing and tries again after a second, so a fleet that comes at once must fit: the usual 128 are too few.
+const BACKLOG: u32 = 4_096;
 /// Pause after a failed accept. The usual cause, too many open files, does not pass at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,8 +51,12 @@ impl Listener {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let tcp = TcpListener::bind(address).await?;
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A port whose last owner has just ended is free.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let tcp = socket.listen(BACKLOG)?;
         let address = tcp.local_addr()?;
         Ok(Self { tcp, address, stall: None })
     }
@@ -184,7 +191,7 @@ mod tests {
     use super::*;
 
     async fn serve_queries() -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let (address, stop) = (listener.local_addr(), CancellationToken::new());
         let echo = service_fn(|request: Request<Incoming>| async move {
             let query = request.uri().query().unwrap_or_default().to_owned();
@@ -199,6 +206,21 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_while_nobody_accepts_waits_and_is_not_dropped() {
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+        let crowd = allowed.trim().parse().unwrap_or(128).min(500);
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let mut connections = Vec::new();
+        for _ in 0..crowd {
+            // Without a place to wait in, it would take a second, and then two, and so on.
+            let connecting = TcpStream::connect(listener.local_addr());
+            connections
+                .push(tokio::time::timeout(Duration::from_secs(30), connecting).await.unwrap().unwrap());
+        }
+        assert_eq!(connections.len(), crowd);
     }
 
     #[tokio::test]
