@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 /// Exit code of a crash.
@@ -31,6 +31,8 @@ struct Agent {
     listening: Mutex<Vec<Value>>,
     /// Answers to requests of its own.
     heard: Mutex<Vec<Value>>,
+    /// Says when there is one more.
+    hears: Notify,
 }
 
 /// Runs the agent until its input ends.
@@ -95,7 +97,11 @@ impl Agent {
                 json!({"error": {"code": -32602, "message": "no introduction"}})
             }
             ("tools/call", _) => return self.start(id, params),
-            ("", _) => return lock(&self.heard).push(message),
+            ("", _) => {
+                lock(&self.heard).push(message);
+                // Kept for whoever looks later.
+                return self.hears.notify_one();
+            }
             (other, _) if !other.starts_with("notifications/") => {
                 json!({"error": {"code": -32601, "message": "Method not found"}})
             }
@@ -145,7 +151,7 @@ impl Agent {
                 say(&json!({"jsonrpc": "2.0", "id": "p", "method": "ping"}));
                 say(&json!({"jsonrpc": "2.0", "id": "s", "method": "sampling/createMessage", "params": {}}));
                 while lock(&self.heard).len() < 2 {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    self.hears.notified().await;
                 }
                 return json!(*lock(&self.heard));
             }
