@@ -169,7 +169,7 @@ impl Provider {
             lane: endpoint.lane(&row.capability.name),
             is_safe_to_repeat: row.capability.annotations.is_safe_to_repeat(),
             is_forbidden: endpoint.pool.refusal().is_some(),
-            tool: ToolName::new(row.capability.name.clone()).repeating(params.unwrap_or_default()),
+            tool: ToolName::new(&row.capability.name).repeating(params.unwrap_or_default()),
             version: row.capability.version.clone(),
             status: row.agent_status,
             weight: row.agent_weight,

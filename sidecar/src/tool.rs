@@ -35,7 +35,8 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(HANDSHAKE_ID + 1);
 #[derive(Debug)]
 pub struct ToolCall {
     asked: Asked,
-    beside: Option<Beside>,
+    /// In a box: most calls are made by our agent and have none, and a call is moved.
+    beside: Option<Box<Beside>>,
     listening: Option<Listening>,
 }
 
@@ -87,13 +88,13 @@ impl ToolCall {
     /// A question about the task `id`, whose parameters are in `beside`.
     pub fn about_task(method: &str, id: String, beside: Beside) -> Self {
         let asked = Asked::Task { method: method.to_owned(), id };
-        Self { asked, beside: Some(beside), listening: None }
+        Self { asked, beside: Some(Box::new(beside)), listening: None }
     }
 
     /// The same, with what a client said beside the tool and the arguments.
     #[must_use]
     pub fn with(self, beside: Beside) -> Self {
-        Self { beside: Some(beside), ..self }
+        Self { beside: Some(Box::new(beside)), ..self }
     }
 
     /// The same for a caller that also wants to hear what the server says on the way, message by message, and perhaps how
@@ -158,12 +159,12 @@ impl ToolCall {
                 }
                 let wants_progress =
                     self.listening.as_ref().is_some_and(|listening| listening.wants_progress);
-                let call = call::ToolCall { id, tool, arguments, wants_progress, beside: beside.as_ref() };
+                let call = call::ToolCall { id, tool, arguments, wants_progress, beside: beside.as_deref() };
                 (head, manner.form.fill(call))
             }
             (Asked::Task { method, id: task }, beside) => {
                 let nothing = Beside::default();
-                let post = manner.form.about_task(id, method, task, beside.as_ref().unwrap_or(&nothing));
+                let post = manner.form.about_task(id, method, task, beside.as_deref().unwrap_or(&nothing));
                 (speech::head(endpoint, &post.headers), post.body)
             }
         };

@@ -59,6 +59,8 @@ pub struct Form {
     pub headers: HeaderMap,
     /// The members of `_meta` that every call has, each with a comma behind it.
     meta: Vec<u8>,
+    /// What stands behind the arguments of a call that has no other members.
+    end: Vec<u8>,
 }
 
 /// The id of the requests that open a conversation.
@@ -155,7 +157,11 @@ impl Form {
             Peer::Current => [&introduction(client)[..], b","].concat(),
             Peer::Handshaken { .. } | Peer::Bare => Vec::new(),
         };
-        Self { headers: peer.headers(CALL), meta, peer }
+        let mut form = Self { headers: peer.headers(CALL), meta, end: Vec::new(), peer };
+        let mut end = vec![b','];
+        form.close(&mut end, None, None);
+        form.end = end;
+        form
     }
 
     /// The header that names the tool, where a server wants one.
@@ -165,27 +171,35 @@ impl Form {
 
     /// Headers for parameters of the tool, where a server wants some.
     pub fn param_headers(&self, tool: &ToolName, arguments: &RawJson) -> Vec<(HeaderName, HeaderValue)> {
-        match self.peer == Peer::Current {
-            true => param_header::write(tool.params(), arguments.as_bytes()),
-            false => Vec::new(),
+        match self.peer {
+            Peer::Current if !tool.params().is_empty() => {
+                param_header::write(tool.params(), arguments.as_bytes())
+            }
+            _ => Vec::new(),
         }
     }
 
     /// The body of one call.
     pub fn fill(&self, call: ToolCall<'_>) -> Bytes {
         let ToolCall { id, tool, arguments, wants_progress, beside } = call;
-        let name = tool.as_str();
+        let name = tool.json();
         let arguments = arguments.as_bytes();
         let more = beside.map_or(0, Beside::len);
-        let mut body = Vec::with_capacity(FRAME + 2 * name.len() + arguments.len() + self.meta.len() + more);
-        open(&mut body, id, CALL);
+        let mut body = Vec::with_capacity(FRAME + name.len() + arguments.len() + self.meta.len() + more);
+        body.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+        write(&mut body, &id);
+        body.extend_from_slice(br#","method":"tools/call","params":{"#);
         body.extend_from_slice(beside.map_or(&[], Beside::params));
         body.extend_from_slice(br#""name":"#);
-        write(&mut body, name);
+        body.extend_from_slice(name);
         body.extend_from_slice(br#","arguments":"#);
         body.extend_from_slice(arguments);
-        body.push(b',');
-        self.close(&mut body, beside, wants_progress.then_some(id));
+        if beside.is_none() && !wants_progress {
+            body.extend_from_slice(&self.end);
+        } else {
+            body.push(b',');
+            self.close(&mut body, beside, wants_progress.then_some(id));
+        }
         body.into()
     }
 
@@ -289,7 +303,7 @@ mod tests {
 
     fn tool_call(peer: &Peer) -> (HeaderMap, String) {
         let arguments = RawJson::read(&Bytes::from_static(br#"{"b": 1e2,  "a": []}"#)).unwrap();
-        let tool = ToolName::new("process_data".to_owned());
+        let tool = ToolName::new("process_data");
         let call =
             ToolCall { id: 7, tool: &tool, arguments: &arguments, wants_progress: false, beside: None };
         let form = Form::of(peer.clone(), US);
@@ -329,7 +343,7 @@ mod tests {
     fn progress_is_asked_for_by_the_id_of_the_call_in_every_era() {
         let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
         for peer in [Peer::Current, Peer::Bare] {
-            let tool = ToolName::new("work".to_owned());
+            let tool = ToolName::new("work");
             let call =
                 ToolCall { id: 7, tool: &tool, arguments: &arguments, wants_progress: true, beside: None };
             let body: Value = serde_json::from_slice(&Form::of(peer.clone(), US).fill(call)).unwrap();
@@ -342,7 +356,7 @@ mod tests {
     fn names_of_any_kind_are_written_as_json() {
         let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
         for name in ["", "a \"quoted\" name", "größe\n"] {
-            let tool = ToolName::new(name.to_owned());
+            let tool = ToolName::new(name);
             let call = ToolCall {
                 id: u64::MAX,
                 tool: &tool,
@@ -381,7 +395,7 @@ mod tests {
             "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}}"#;
         let beside = Beside::read(&serde_json::from_str(params).unwrap(), true, None);
         let arguments = RawJson::read(&Bytes::from_static(b"{}")).unwrap();
-        let tool = ToolName::new("work".to_owned());
+        let tool = ToolName::new("work");
         let params = |peer: Peer| {
             let beside = Some(&beside);
             let call = ToolCall { id: 7, tool: &tool, arguments: &arguments, wants_progress: true, beside };

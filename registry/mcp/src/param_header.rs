@@ -39,10 +39,7 @@ pub fn of_schema(schema: &Map<String, Value>) -> Result<Vec<ParamHeader>, String
 
 /// The headers of a call with these arguments, a JSON object.
 pub fn write(params: &[ParamHeader], arguments: &[u8]) -> Vec<(HeaderName, HeaderValue)> {
-    let arguments: Value = match params.is_empty() {
-        true => Value::Null,
-        false => serde_json::from_slice(arguments).unwrap_or_default(),
-    };
+    let arguments: Value = serde_json::from_slice(arguments).unwrap_or_default();
     let written = params.iter().filter_map(|param| {
         let text = param.text(&arguments)?;
         Some((param.header.clone(), headers::value(&text)))

@@ -8,7 +8,8 @@ use crate::param_header::ParamHeader;
 /// A tool as calls name it.
 #[derive(Debug, Clone)]
 pub struct ToolName {
-    name: String,
+    /// Its name as JSON.
+    json: Vec<u8>,
     /// The same as the value of a header.
     header: HeaderValue,
     /// Parameters that stand in headers as well.
@@ -19,8 +20,10 @@ pub struct ToolName {
 
 impl ToolName {
     /// The tool of this name.
-    pub fn new(name: String) -> Self {
-        Self { header: headers::value(&name), name, params: Vec::new() }
+    pub fn new(name: &str) -> Self {
+        // Writing a string into memory has no way to fail.
+        let json = serde_json::to_vec(name).unwrap_or_default();
+        Self { json, header: headers::value(name), params: Vec::new() }
     }
 
     /// The same, with parameters that stand in headers as well.
@@ -29,9 +32,9 @@ impl ToolName {
         Self { params, ..self }
     }
 
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.name
+    /// The name as JSON.
+    pub(crate) fn json(&self) -> &[u8] {
+        &self.json
     }
 
     /// The same as the value of a header.

@@ -35,10 +35,7 @@ pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<R
     let wants_events = events::is_accepted(request.headers());
     let (call, arguments) = match read(state, request).await {
         Ok(call) => call,
-        Err(error) => {
-            state.metrics.refused(error.label());
-            return reply::failure(Failure { error, attempts: Vec::new() });
-        }
+        Err(error) => return reply::refused(state, error),
     };
     if wants_events {
         return Box::pin(stream(state, call, arguments)).await;

@@ -11,8 +11,8 @@ use hyper::body::Incoming;
 use mesh_mcp::headers;
 
 use super::body::ReplyBody;
-use super::proxy;
 use super::state::State;
+use super::{proxy, reply};
 use crate::course::Call;
 use crate::error::CallError;
 use crate::passport::Passport;
@@ -26,7 +26,10 @@ const LISTEN: &[u8] = b"subscriptions/listen";
 /// Passes one request on.
 pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<ReplyBody> {
     let pace = pace(state.pace, request.method(), request.headers());
-    proxy::pass(state, read(state, request, pace), pace, |_| {}).await
+    match read(state, request, pace) {
+        Ok((call, errand)) => proxy::pass(state, &call, &errand, pace, |_| {}).await,
+        Err(error) => reply::refused(state, error),
+    }
 }
 
 fn read(state: &State, request: Request<Incoming>, pace: Pace) -> Result<(Call, PlainRequest), CallError> {

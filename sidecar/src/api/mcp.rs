@@ -25,7 +25,6 @@ use super::events::{self, Begun, Ending, Events, begin};
 use super::reply;
 use super::state::State;
 use crate::error::CallError;
-use crate::outbound::Failure;
 use crate::passport::Passport;
 
 /// The path of the endpoint.
@@ -56,10 +55,7 @@ pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<R
     let wants_events = only_listens || events::is_accepted(request.headers());
     let asked = match read(state, request).await {
         Ok(asked) => asked,
-        Err(error) => {
-            state.metrics.refused(error.label());
-            return reply::failure(Failure { error, attempts: Vec::new() });
-        }
+        Err(error) => return reply::refused(state, error),
     };
     if !wants_events {
         return whole(answer(state, asked, None).await);

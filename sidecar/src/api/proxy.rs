@@ -18,7 +18,6 @@ use super::reply;
 use super::state::State;
 use crate::course::{Call, Reply};
 use crate::error::CallError;
-use crate::outbound::Failure;
 use crate::passport::Passport;
 use crate::patience::Pace;
 use crate::plain::PlainRequest;
@@ -32,32 +31,33 @@ const QUERY: HeaderName = HeaderName::from_static("x-mesh-query");
 
 /// Passes one request on.
 pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<ReplyBody> {
-    pass(state, read(state, request), state.pace, |reply| remember_session(state, reply)).await
+    match read(state, request) {
+        Ok((call, errand)) => {
+            pass(state, &call, &errand, state.pace, |reply| remember_session(state, reply)).await
+        }
+        Err(error) => reply::refused(state, error),
+    }
 }
 
-/// Carries out what was read of a request, if it could be, and passes the answer on at this pace; `note` sees it before.
+/// Carries out what was read of a request, and passes the answer on at this pace; `note` sees it before.
 pub async fn pass(
     state: &State,
-    read: Result<(Call, PlainRequest), CallError>,
+    call: &Call,
+    errand: &PlainRequest,
     pace: Pace,
     note: impl FnOnce(&Reply<Response<Content>>),
 ) -> Response<ReplyBody> {
-    let (call, errand) = match read {
-        Ok(call) => call,
-        Err(error) => {
-            state.metrics.refused(error.label());
-            return reply::failure(Failure { error, attempts: Vec::new() });
-        }
-    };
-    match state.outbound.carry(&call, &errand).await {
+    match state.outbound.carry(call, errand).await {
         Ok(reply) => {
             note(&reply);
             let provenance = reply::Provenance::of(&reply);
             let (mut head, content) = reply.answer.into_parts();
-            let relay = Relay::new(content, pace.limits).kept_alive(pace.keep_alive, &head.headers);
-            let occupied = match is_event_stream(&head.headers) {
-                true => Occupied::Stream(reply.held.stream()),
-                false => Occupied::Call(reply.held),
+            let relay = Relay::new(content, pace.limits);
+            let (relay, occupied) = match is_event_stream(&head.headers) {
+                true => {
+                    (relay.kept_alive(pace.keep_alive, &head.headers), Occupied::Stream(reply.held.stream()))
+                }
+                false => (relay, Occupied::Call(reply.held)),
             };
             provenance.write(&mut head.headers);
             Response::from_parts(head, ReplyBody::Relayed(relay, occupied))

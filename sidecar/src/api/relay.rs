@@ -58,12 +58,10 @@ impl Relay {
         Self { content, limits, comments: None, alarm: None, silent_since: None, commented: None, ends: None }
     }
 
-    /// The same with comments after such a silence, if it is a stream of events that can take some.
+    /// The same with comments after such a silence, if the stream of events with these headers can take some.
     #[must_use]
     pub fn kept_alive(self, after: Duration, headers: &HeaderMap) -> Self {
-        let can_comment = is_event_stream(headers)
-            && !headers.contains_key(CONTENT_LENGTH)
-            && !headers.contains_key(CONTENT_ENCODING);
+        let can_comment = !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(CONTENT_ENCODING);
         let comments = can_comment.then(|| Comments { after, boundary: Boundary::default() });
         Self { comments, ..self }
     }

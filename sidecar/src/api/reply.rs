@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::body::ReplyBody;
 use super::events::Events;
+use super::state::State;
 use crate::course::Reply;
 use crate::errand::AttemptReport;
 use crate::error::{AttemptError, CallError, chain};
@@ -144,6 +145,12 @@ fn error(status: StatusCode, body: Vec<u8>, pause: Option<Duration>) -> Response
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// The answer to what was no call.
+pub fn refused(state: &State, error: CallError) -> Response<ReplyBody> {
+    state.metrics.refused(error.label());
+    failure(Failure { error, attempts: Vec::new() })
 }
 
 /// Status and body of the answer to a call that failed.

@@ -1,7 +1,9 @@
 //! What the handlers of the localhost port work with.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -78,7 +80,7 @@ impl State {
     /// When it is too large, breaks off, or takes too long.
     pub async fn read(&self, body: Incoming) -> Result<Bytes, CallError> {
         let mut body = admit(body, self.max_body)?;
-        let reading = pin!(async move {
+        let mut reading = pin!(async move {
             let (mut size, mut pieces) = (0, Pieces::default());
             while !body.is_end_stream()
                 && let Some(frame) = body.frame().await
@@ -93,6 +95,10 @@ impl State {
             }
             Ok(pieces.whole())
         });
+        // Most bodies come with their head, and need no limit.
+        if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+            return read;
+        }
         let limited = self.alarms.limit(Instant::now() + BODY_TIMEOUT, reading).await;
         limited.unwrap_or(Err(CallError::BodyIncomplete))
     }
