@@ -1,9 +1,10 @@
 //! What a server says on the way to an answer, as it is passed on to another client.
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use crate::raw::Members;
-use serde_json::value::RawValue;
+use crate::splice::{Splice, place};
 
 const PROGRESS: &str = "notifications/progress";
 const TOKEN: &str = "progressToken";
@@ -43,12 +44,11 @@ impl Note {
 
 /// The note of progress in `text`, under another token; `None` when it is none.
 pub fn under(text: &[u8], token: &RawValue) -> Option<Bytes> {
-    let mut message = serde_json::from_slice::<Members<'_>>(text).ok()?;
-    let mut params = serde_json::from_str::<Members<'_>>(message.get("params")?.get()).ok()?;
-    params.replace(TOKEN, token)?;
-    let params = RawValue::from_string(String::from_utf8(params.object()).ok()?).ok()?;
-    message.replace("params", &params)?;
-    Some(message.object().into())
+    let message = serde_json::from_slice::<Members<'_>>(text).ok()?;
+    let params = serde_json::from_str::<Members<'_>>(message.get("params")?.get()).ok()?;
+    let mut splice = Splice::of(text);
+    splice.replace(place(text, params.get(TOKEN)?), token.get());
+    Some(splice.line().into())
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
         let told = under(text, &to_raw_value("mine").unwrap()).unwrap();
         assert_eq!(
             told,
-            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"mine","progress":1.50,"x":[ ]}}"#
+            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken": "mine", "progress": 1.50,"x":[ ]}}"#
         );
         assert_eq!(under(br#"{"method":"notifications/progress"}"#, &to_raw_value(&1).unwrap()), None);
     }

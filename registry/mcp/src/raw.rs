@@ -87,35 +87,6 @@ impl<'t> Members<'t> {
     pub fn get(&self, name: &str) -> Option<&'t RawValue> {
         self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
-
-    /// Puts `value` in the place of the member `name`; `None` when there is none.
-    pub fn replace(&mut self, name: &str, value: &'t RawValue) -> Option<()> {
-        let (_, place) = self.0.iter_mut().find(|(member, _)| member == name)?;
-        *place = value;
-        Some(())
-    }
-
-    /// The object, without space between its members.
-    pub fn object(&self) -> Vec<u8> {
-        let mut object = vec![b'{'];
-        self.write(&mut object);
-        match self.0.is_empty() {
-            true => object.push(b'}'),
-            false => *object.last_mut().unwrap_or(&mut 0) = b'}',
-        }
-        object
-    }
-
-    /// The object without braces, and a comma behind every member.
-    pub fn write(&self, into: &mut Vec<u8>) {
-        for (name, value) in &self.0 {
-            // Writing a string into memory has no way to fail.
-            let _ = serde_json::to_writer(&mut *into, name);
-            into.push(b':');
-            into.extend_from_slice(value.get().as_bytes());
-            into.push(b',');
-        }
-    }
 }
 
 impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
@@ -166,9 +137,8 @@ mod tests {
         let members: Members<'_> =
             serde_json::from_str(r#"{"b": 1e2, "\u0061\"": [ 1 ], "b":null}"#).unwrap();
         assert_eq!(members.get("b").unwrap().get(), "1e2");
-        let mut written = Vec::new();
-        members.write(&mut written);
-        assert_eq!(String::from_utf8(written).unwrap(), r#""b":1e2,"a\"":[ 1 ],"b":null,"#);
+        let all: Vec<_> = members.0.iter().map(|(name, value)| (&**name, value.get())).collect();
+        assert_eq!(all, [("b", "1e2"), ("a\"", "[ 1 ]"), ("b", "null")]);
         assert!(serde_json::from_str::<Members<'_>>("[1]").is_err());
     }
 

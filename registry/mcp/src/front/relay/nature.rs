@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use crate::call::{self, ClientInfo};
 use crate::front::passing;
@@ -214,10 +214,11 @@ impl Nature {
 
 impl Nature {
     fn told_with_our_revisions(&self) -> Option<RawJson> {
-        let versions = to_raw_value(&SPOKEN).ok()?;
-        let mut members = serde_json::from_slice::<Members<'_>>(self.told.as_ref()?.as_bytes()).ok()?;
-        members.replace("supportedVersions", &versions)?;
-        RawJson::read(&members.object().into()).ok()
+        let told = self.told.as_ref()?.as_bytes();
+        let members = serde_json::from_slice::<Members<'_>>(told).ok()?;
+        let mut splice = Splice::of(told);
+        splice.replace(place(told, members.get("supportedVersions")?), serde_json::to_vec(&SPOKEN).ok()?);
+        RawJson::read(&splice.line().into()).ok()
     }
 }
 
