@@ -23,16 +23,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
 use mesh_mcp::front::relay::ask::Ask;
 use mesh_mcp::front::relay::listening::Listening;
 use mesh_mcp::front::relay::said::List;
 use mesh_mcp::front::relay::wish::{self, Wish};
 use mesh_mcp::front::reply::Reply;
-use mesh_mcp::headers::{EVENT_STREAM, SESSION_ID};
+use mesh_mcp::headers::SESSION_ID;
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::raw::RawJson;
 use serde_json::{Map, Value, json};
@@ -41,12 +41,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::stream::{Body, Following, Telling, whole};
+use self::stream::{Following, Telling};
 use self::supervisor::{Charge, State, Supervisor};
 use self::talk::{Name, Over, Talk};
 use crate::own_agent::{AskError, OwnAgent};
 use crate::passport::REFUSED;
 use crate::patience::Pace;
+use crate::told::{Body, replied, takes_streams, whole};
 
 /// Where the agent is.
 pub const PATH: &str = "/mcp";
@@ -215,17 +216,6 @@ impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-fn takes_streams(headers: &HeaderMap) -> bool {
-    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.any(|accepted| accepted.contains(EVENT_STREAM))
-}
-
-fn replied(reply: Reply) -> Response<Body> {
-    let mut response = Response::new(Full::new(reply.body).boxed_unsync());
-    (*response.status_mut(), *response.headers_mut()) = (reply.status, reply.headers);
-    response
 }
 
 /// With a session of its own, which means nothing to us but whose cancellations are meant: clients of older revisions give

@@ -88,6 +88,24 @@ pub struct Occupied(Arc<Endpoint>);
 // === impl Endpoint ===
 
 impl Endpoint {
+    /// The endpoint of `agent_id` at `url`, of which nothing is known yet.
+    pub fn new(agent_id: &str, url: &str, pool: Arc<Pool>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            agent_id: agent_id.to_owned(),
+            agent_header: HeaderValue::from_str(agent_id).ok(),
+            usual_headers: OnceLock::new(),
+            url: url.to_owned(),
+            pool,
+            manner: ArcSwapOption::empty(),
+            handshake: tokio::sync::Mutex::default(),
+            last_fault: ArcSwapOption::empty(),
+            breaker: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            lanes: Mutex::default(),
+            metrics,
+        })
+    }
+
     /// What its breaker says.
     pub fn admission(&self) -> Admission {
         self.breaker().admission()
@@ -195,20 +213,8 @@ impl Endpoints {
         if let Some(endpoint) = known.get(&key).and_then(Weak::upgrade) {
             return Ok(endpoint);
         }
-        let endpoint = Arc::new(Endpoint {
-            agent_id: agent_id.to_owned(),
-            agent_header: HeaderValue::from_str(agent_id).ok(),
-            usual_headers: OnceLock::new(),
-            url: url.to_owned(),
-            pool: Pool::new(Address::parse(url)?, self.dialer.clone(), MAX_OPEN),
-            manner: ArcSwapOption::empty(),
-            handshake: tokio::sync::Mutex::default(),
-            last_fault: ArcSwapOption::empty(),
-            breaker: Mutex::default(),
-            in_flight: AtomicUsize::new(0),
-            lanes: Mutex::default(),
-            metrics: Arc::clone(&self.metrics),
-        });
+        let pool = Pool::new(Address::parse(url)?, self.dialer.clone(), MAX_OPEN);
+        let endpoint = Endpoint::new(agent_id, url, pool, Arc::clone(&self.metrics));
         known.retain(|_, endpoint| endpoint.strong_count() > 0);
         known.insert(key, Arc::downgrade(&endpoint));
         Ok(endpoint)

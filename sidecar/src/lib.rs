@@ -83,6 +83,8 @@ pub mod passport;
 
 pub mod terms;
 
+pub mod told;
+
 pub mod naming;
 
 pub mod affinity;

@@ -19,11 +19,15 @@ use mesh_mcp::raw::RawJson;
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
-use crate::dial::Dialer;
-use crate::endpoint::{Endpoint, Endpoints, Manner};
+use crate::dial::{Address, Dialer};
+use crate::endpoint::{Endpoint, Manner};
 use crate::error::AttemptError;
+use crate::pool::Pool;
 use crate::request::Request;
 use crate::speech::{Heard, addressed, ask, exchange, listening, next_piece, speak};
+
+/// Connections to it, those in use included: it is asked one question at a time, and listened to.
+const MAX_OPEN: usize = 4;
 
 /// Our own agent, however it is reached.
 pub trait OwnAgent: Send + Sync + 'static {
@@ -84,7 +88,8 @@ impl HttpAgent {
     /// Why the URL cannot be called.
     pub fn new(id: &str, url: &str, dialer: Dialer) -> Result<Self, String> {
         // Apart from the endpoints of the call path: it has no breaker and no part in their figures.
-        let endpoint = Endpoints::new(dialer, Arc::default()).get(id, url)?;
+        let pool = Pool::new(Address::parse(url)?, dialer, MAX_OPEN);
+        let endpoint = Endpoint::new(id, url, pool, Arc::default());
         Ok(Self { endpoint, next_id: AtomicU64::new(HANDSHAKE_ID + 1) })
     }
 

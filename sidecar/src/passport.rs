@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mesh_api::error::Fault;
+use mesh_mcp::version::CURRENT;
 
 use crate::error::CallError;
 use crate::wire::RequestHead;
@@ -22,6 +23,9 @@ static HOPS: HeaderName = HeaderName::from_static("x-mesh-hops");
 static ATTEMPT: HeaderName = HeaderName::from_static("x-mesh-attempt");
 /// With it the sidecar beside an agent says that nothing of a request reached the agent, and why.
 pub static REFUSED: HeaderName = HeaderName::from_static("x-mesh-refused");
+/// With it a sidecar says that it asks for itself, in this revision of MCP: the sidecar beside an agent of another revision
+/// translates.
+static TRANSLATE: HeaderName = HeaderName::from_static("x-mesh-translate");
 /// Id of the calling agent.
 static CALLER: HeaderName = HeaderName::from_static("x-mesh-caller");
 /// With it the caller vouches that executing the call twice is as good as once.
@@ -124,6 +128,16 @@ impl Passport {
             }
         }
     }
+}
+
+/// Says that whoever stands before a server of another revision of MCP is to translate.
+pub fn ask_for_translation(head: &mut RequestHead) {
+    head.add(&TRANSLATE, &HeaderValue::from_static(CURRENT));
+}
+
+/// Whether a peer's sidecar wants to be translated from the current revision of MCP.
+pub fn wants_translation(headers: &HeaderMap) -> bool {
+    headers.get(&TRANSLATE).is_some_and(|revision| revision == CURRENT)
 }
 
 /// Writes the time that is left for a call.

@@ -228,7 +228,12 @@ fn local_agent(
     leaving: &CancellationToken,
 ) -> Result<(LocalAgent, Option<Bridged>), String> {
     let Some(program) = manifest.program.clone() else {
-        let agent = local::HttpAgent::new(&manifest.endpoint, Arc::new(HostNetwork), config)?;
+        let agent = local::HttpAgent::new(
+            &manifest.registration.id,
+            &manifest.endpoint,
+            Arc::new(HostNetwork),
+            config,
+        )?;
         return Ok((LocalAgent::Http(agent), None));
     };
     let charge = Charge::of(&manifest.registration.id, program);

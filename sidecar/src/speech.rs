@@ -10,9 +10,11 @@ use http_body_util::BodyExt as _;
 use mesh_mcp::answer::AnswerReader;
 use mesh_mcp::call::{self, ClientInfo, Form, Post};
 use mesh_mcp::error::{AnswerError, RpcError};
+use mesh_mcp::headers::METHOD;
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::{self, Peer};
 use mesh_mcp::raw::RawJson;
+use tokio::time::timeout;
 
 use crate::endpoint::{Endpoint, Manner};
 use crate::error::AttemptError;
@@ -27,10 +29,12 @@ pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
 const EXCERPT: usize = 200;
 /// Time given to a stream to end after its answer came, so that the connection can be used again.
 const STREAM_END: Duration = Duration::from_secs(1);
+/// Time for telling a peer something.
+const TELLING_TIME: Duration = Duration::from_secs(5);
 /// Longest pause that a peer can ask for, whatever it says.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Who we are, for the peer's logs.
-const US: ClientInfo = ClientInfo { name: "mesh-sidecar", version: env!("CARGO_PKG_VERSION") };
+pub const US: ClientInfo = ClientInfo { name: "mesh-sidecar", version: env!("CARGO_PKG_VERSION") };
 /// The same as a header.
 const USER: HeaderValue = HeaderValue::from_static(concat!("mesh-sidecar/", env!("CARGO_PKG_VERSION")));
 
@@ -51,7 +55,8 @@ pub async fn speak(endpoint: &Endpoint) -> Result<Arc<Manner>, AttemptError> {
     if let Some(manner) = endpoint.manner.load_full() {
         return Ok(manner);
     }
-    let (peer, announces_tools) = shake_hands(endpoint).await?;
+    let (peer, told) = shake_hands(endpoint).await?;
+    let announces_tools = told.is_some_and(|told| peer::announces_tools(&told));
     tracing::debug!(agent.id = endpoint.agent_id, ?peer, "found out how an agent speaks MCP");
     let form = Form::of(peer, US);
     let manner = Arc::new(Manner { head: head(endpoint, &form.headers), form, announces_tools });
@@ -59,11 +64,14 @@ pub async fn speak(endpoint: &Endpoint) -> Result<Arc<Manner>, AttemptError> {
     Ok(manner)
 }
 
-/// How it wants to be spoken to, and whether it announces changes of its tools.
-async fn shake_hands(endpoint: &Endpoint) -> Result<(Peer, bool), AttemptError> {
+/// How an endpoint wants to be spoken to, and what it says of itself.
+///
+/// # Errors
+/// When the handshake fails.
+pub async fn shake_hands(endpoint: &Endpoint) -> Result<(Peer, Option<RawJson>), AttemptError> {
     match greet(endpoint, call::discover(US)).await {
         Ok(heard) if peer::is_current(heard.head.status, heard.message.as_ref()) => {
-            return Ok((Peer::Current, peer::announces_tools(heard.message.as_ref())));
+            return Ok((Peer::Current, heard.result()));
         }
         // Some older servers answer a method that they do not know with 5xx.
         Ok(_) | Err(AttemptError::Status { .. }) => {}
@@ -71,10 +79,10 @@ async fn shake_hands(endpoint: &Endpoint) -> Result<(Peer, bool), AttemptError> 
     }
     let heard = greet(endpoint, call::initialize(US)).await?;
     let Some(peer) = peer::handshaken(&heard.head.headers, heard.message.as_ref()) else {
-        return Ok((Peer::Bare, false));
+        return Ok((Peer::Bare, None));
     };
     greet(endpoint, call::initialized(&peer)).await?;
-    Ok((peer, peer::announces_tools(heard.message.as_ref())))
+    Ok((peer, heard.result()))
 }
 
 /// A request of the handshake. An answer that is no MCP at all is an answer too: an older server's refusal.
@@ -149,6 +157,9 @@ fn head_of(method: Method, endpoint: &Endpoint, headers: &HeaderMap) -> RequestH
     let mut head = RequestHead::new(method, &address.path);
     head.add(&HOST, &address.authority);
     head.add(&USER_AGENT, &USER);
+    if headers.contains_key(METHOD) {
+        passport::ask_for_translation(&mut head);
+    }
     headers.iter().for_each(|(name, value)| head.add(name, value));
     head
 }
@@ -164,6 +175,23 @@ pub async fn exchange(endpoint: &Endpoint, request: Request) -> Result<Response<
         status if status.is_redirection() => Err(redirected(response.headers())),
         status if status.is_server_error() => Err(Box::pin(refusal(response)).await),
         _ => Ok(response),
+    }
+}
+
+/// Tells `endpoint` something that has no answer, beside whatever else happens.
+pub fn tell(endpoint: &Arc<Endpoint>, post: Post) {
+    let (endpoint, request) = (Arc::clone(endpoint), addressed(endpoint, post));
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let telling = async move { exchange(&endpoint, request).await.map(drop) };
+        runtime.spawn(timeout(TELLING_TIME, telling));
+    }
+}
+
+/// What happens before the request itself is sent leaves it unsent.
+pub fn unsent(fault: AttemptError) -> AttemptError {
+    match fault {
+        handshake @ AttemptError::Handshake(_) => handshake,
+        other => AttemptError::Handshake(Box::new(other)),
     }
 }
 
@@ -183,7 +211,7 @@ pub async fn next_piece(body: &mut Content) -> Result<Option<Bytes>, AttemptErro
 pub fn end_of_stream(mut body: Content) {
     if !http_body::Body::is_end_stream(&body) {
         let ended = async move { while let Ok(Some(_)) = next_piece(&mut body).await {} };
-        tokio::spawn(tokio::time::timeout(STREAM_END, ended));
+        tokio::spawn(timeout(STREAM_END, ended));
     }
 }
 
@@ -224,6 +252,10 @@ impl Heard {
     pub fn is_of_a_new_life(&self, peer: &Peer) -> bool {
         let (status, message) = (self.head.status, self.message.as_ref());
         peer.session_is_lost(status, message) || peer.era_has_changed(status, message)
+    }
+
+    fn result(self) -> Option<RawJson> {
+        self.answer().ok()?.ok()
     }
 
     /// What was answered: a result, or a refusal.

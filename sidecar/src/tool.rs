@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use mesh_mcp::answer::AnswerReader;
@@ -22,10 +21,7 @@ use crate::error::AttemptError;
 use crate::patience::{Limits, Patience};
 use crate::pool::Content;
 use crate::request::{Payload, Request};
-use crate::speech::{self, Heard, MAX_ANSWER, addressed, end_of_stream, exchange, next_piece, speak};
-
-/// Time for telling an older server that a call is cancelled.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::speech::{self, Heard, MAX_ANSWER, end_of_stream, exchange, next_piece, speak, unsent};
 
 /// The next id of a call. One session of an older server carries many calls at once, and the server keeps them apart by
 /// this number.
@@ -261,20 +257,7 @@ impl Listening {
 impl Drop for Cancel<'_> {
     fn drop(&mut self) {
         let (true, Peer::Handshaken { .. }) = (self.is_due, &self.manner.form.peer) else { return };
-        let endpoint = Arc::clone(self.endpoint);
-        let request = addressed(&endpoint, call::cancelled(&self.manner.form.peer, self.id));
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let telling = async move { exchange(&endpoint, request).await.map(drop) };
-            runtime.spawn(tokio::time::timeout(CANCEL_TIMEOUT, telling));
-        }
-    }
-}
-
-/// What happens before the call is sent leaves it unsent.
-fn unsent(fault: AttemptError) -> AttemptError {
-    match fault {
-        handshake @ AttemptError::Handshake(_) => handshake,
-        other => AttemptError::Handshake(Box::new(other)),
+        speech::tell(self.endpoint, call::cancelled(&self.manner.form.peer, self.id));
     }
 }
 

@@ -16,11 +16,12 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use mesh_daemon::listen::Listener;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::act::unknown_method;
 pub use self::act::{Act, Speech};
-use self::answer::{Reply, Waiting, error, progress, reply, result, stream};
+use self::act::{refusal, unknown_method};
+use self::answer::{Reply, Waiting, asking, error, progress, reply, result, stream};
 use self::tools::Tools;
 
 /// The session that an agent with sessions mints.
@@ -56,6 +57,8 @@ struct Script {
     /// The headers of the last call.
     headers: Mutex<HeaderMap>,
     session: AtomicUsize,
+    /// Its clients have answered what it asked.
+    answered: Arc<Notify>,
 }
 
 // === impl ScriptedAgent ===
@@ -172,6 +175,10 @@ async fn serve(script: Arc<Script>, request: Request<Incoming>) -> Result<Reply,
                 script.call_once(&message, speech).await
             }
         },
+        "" if message["result"].is_object() => {
+            script.answered.notify_one();
+            Ok(reply(StatusCode::ACCEPTED, String::new()))
+        }
         "tasks/get" | "tasks/cancel" => Ok(script.task(&head.headers, &message)),
         _ => Ok(unknown_method(&message, speech)),
     }
@@ -192,28 +199,10 @@ impl Script {
         reply
     }
 
-    /// Why a call is not taken as it came; agents of each era have their own ways of saying it.
+    /// Why a call is not taken as it came.
     fn refusal(&self, headers: &HeaderMap, message: &Value, speech: Speech) -> Option<Reply> {
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        match speech {
-            Speech::Current => {
-                let name = message["params"]["name"].as_str().unwrap_or_default();
-                let meta = &message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
-                let agrees = message["method"] == header("mcp-method") && header("mcp-name") == name;
-                let well = agrees && header("mcp-protocol-version") == "2026-07-28" && meta == "2026-07-28";
-                (!well).then(|| error(StatusCode::BAD_REQUEST, message, -32020, "headers and body disagree"))
-            }
-            Speech::Session if header("mcp-session-id") != self.session_id() => Some(error(
-                StatusCode::NOT_FOUND,
-                &json!({"id": "server-error"}),
-                -32600,
-                "Session not found",
-            )),
-            Speech::Session | Speech::Handshake if self.handshakes.load(Ordering::SeqCst) == 0 => {
-                Some(error(StatusCode::BAD_REQUEST, message, -32000, "Server not initialized"))
-            }
-            _ => None,
-        }
+        let is_greeted = self.handshakes.load(Ordering::SeqCst) > 0;
+        refusal(speech, headers, message, is_greeted, &self.session_id())
     }
 
     /// An older server keeps the calls of a session apart by their ids, and mixes up those that are alike.
@@ -258,7 +247,7 @@ impl Script {
             Act::Babble => return Ok(reply(StatusCode::OK, "blah".to_owned())),
             Act::RpcError(code) => return Ok(error(StatusCode::OK, message, code, "no")),
             Act::AnswerAfter(pause) => tokio::time::sleep(pause).await,
-            Act::Answer | Act::ToolError | Act::Progress(..) | Act::AskBack | Act::MakeTask => {}
+            _ => {}
         }
         let text = format!("{} did {}", self.name, message["params"]["arguments"]);
         let outcome = json!({"content": [{"type": "text", "text": text}], "isError": act == Act::ToolError,
@@ -267,6 +256,9 @@ impl Script {
             return Ok(progress(message, &outcome, times, pause, waiting));
         }
         waiting.is_over = true;
+        if act == Act::AskMeanwhile {
+            return Ok(asking(message, &outcome, Arc::clone(&self.answered)));
+        }
         Ok(if self.streams { stream(message, &outcome) } else { result(message, outcome) })
     }
 

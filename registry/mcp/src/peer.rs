@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::error::{HEADER_MISMATCH, METHOD_NOT_FOUND, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION};
 use crate::headers;
 use crate::message::ServerMessage;
+use crate::raw::RawJson;
 use crate::version;
 
 /// How one server wants to be spoken to.
@@ -66,7 +67,7 @@ pub fn handshaken(headers: &HeaderMap, message: Option<&ServerMessage>) -> Optio
 }
 
 /// Whether the answer to `server/discover` or `initialize` says that the server announces changes of its tools.
-pub fn announces_tools(message: Option<&ServerMessage>) -> bool {
+pub fn announces_tools(told: &RawJson) -> bool {
     #[derive(Deserialize)]
     struct About {
         capabilities: Capabilities,
@@ -80,14 +81,12 @@ pub fn announces_tools(message: Option<&ServerMessage>) -> bool {
     struct Tools {
         list_changed: bool,
     }
-    let Some(ServerMessage::Result(result)) = message else { return false };
-    serde_json::from_slice::<About>(result.as_bytes())
-        .is_ok_and(|about| about.capabilities.tools.list_changed)
+    serde_json::from_slice::<About>(told.as_bytes()).is_ok_and(|about| about.capabilities.tools.list_changed)
 }
 
 impl Peer {
     /// The headers of a request that names no tool, prompt, resource or task.
-    pub(crate) fn headers(&self, method: &str) -> HeaderMap {
+    pub fn headers(&self, method: &str) -> HeaderMap {
         let mut map = HeaderMap::with_capacity(6);
         map.insert(CONTENT_TYPE, HeaderValue::from_static(headers::JSON));
         map.insert(ACCEPT, headers::ACCEPT_BOTH);
@@ -123,7 +122,8 @@ impl Peer {
         match (self, message) {
             (Self::Handshaken { session: Some(_), .. }, _) if status == StatusCode::NOT_FOUND => true,
             (Self::Handshaken { .. } | Self::Bare, Some(ServerMessage::Error(error))) => {
-                status == StatusCode::BAD_REQUEST && names_session(&error.message)
+                matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND)
+                    && names_session(&error.message)
             }
             _ => false,
         }
@@ -200,10 +200,8 @@ mod tests {
     #[test]
     fn only_a_server_that_says_so_announces_its_tools() {
         let announces = |capabilities: &str| {
-            let text = format!(
-                r#"{{"id":1,"result":{{"protocolVersion":"2025-06-18","capabilities":{capabilities}}}}}"#
-            );
-            announces_tools(Some(&message(&text)))
+            let told = format!(r#"{{"protocolVersion":"2025-06-18","capabilities":{capabilities}}}"#);
+            announces_tools(&RawJson::read(&told.into()).unwrap())
         };
         assert!(announces(r#"{"tools":{"listChanged":true}}"#));
         for silent in
@@ -211,7 +209,6 @@ mod tests {
         {
             assert!(!announces(silent), "{silent}");
         }
-        assert!(!announces_tools(None));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use super::events::Events;
 use super::relay::{BodyError, Relay};
 use crate::admission::Guest;
-use crate::bridge;
 use crate::places::{Held, Streaming};
+use crate::told;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub enum ReplyBody {
     Whole(Option<Bytes>),
     /// What comes from a provider, or from our agent for a peer.
     Relayed(Relay, Occupied),
-    /// What a program that is our agent says. In a box, so that the answers of calls are not larger for it.
-    Bridged(Box<bridge::stream::Body>, Occupied),
+    /// What our agent says, in the words of another era. In a box, so that the answers of calls are not larger for it.
+    Told(Box<told::Body>, Occupied),
     /// What happens during a call.
     Events(Box<Events>),
     /// What a handler of the router made.
@@ -50,7 +50,7 @@ impl Body for ReplyBody {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Relayed(relay, _) => Pin::new(relay).poll_frame(context),
-            Self::Bridged(body, _) => Pin::new(&mut **body).poll_frame(context).map_err(BodyError::from),
+            Self::Told(body, _) => Pin::new(&mut **body).poll_frame(context).map_err(BodyError::from),
             Self::Events(events) => {
                 events.poll_piece(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
             }
@@ -62,7 +62,7 @@ impl Body for ReplyBody {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Relayed(relay, _) => relay.is_end_stream(),
-            Self::Bridged(body, _) => body.is_end_stream(),
+            Self::Told(body, _) => body.is_end_stream(),
             Self::Events(_) => false,
             Self::Other(body) => body.is_end_stream(),
         }
@@ -72,7 +72,7 @@ impl Body for ReplyBody {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Relayed(relay, _) => relay.size_hint(),
-            Self::Bridged(body, _) => body.size_hint(),
+            Self::Told(body, _) => body.size_hint(),
             Self::Events(_) => SizeHint::default(),
             Self::Other(body) => body.size_hint(),
         }

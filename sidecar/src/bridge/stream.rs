@@ -1,21 +1,12 @@
 //! Answers as they come: whole, or as a stream of events that lasts as long as there is something to tell.
 
-use std::convert::Infallible;
-use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use futures_util::stream::unfold;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Response};
-use http_body::Frame;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use mesh_mcp::front::relay::ask::{Ask, Told};
+use http::Response;
+use mesh_mcp::front::relay::ask::Ask;
 use mesh_mcp::front::relay::listening::Listening;
 use mesh_mcp::front::relay::said::{Kind, List};
-use mesh_mcp::headers;
 use mesh_mcp::sse::{COMMENT, event};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
@@ -24,12 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::talk::Asked;
-
-/// The body of an answer. Dropping it cancels what it waits for.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
-
-/// Asks proxies not to hold events back.
-const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+use crate::told::{Body, streamed, whole};
 
 /// A request whose answer is a stream.
 #[derive(Debug)]
@@ -63,14 +49,6 @@ pub struct Following {
     pub ends: Instant,
     /// Cancelled when we leave: whoever only listens is let go.
     pub leaving: CancellationToken,
-}
-
-/// A whole message.
-pub fn whole(told: Told) -> Response<Body> {
-    let mut response = Response::new(Full::new(told.message).boxed_unsync());
-    *response.status_mut() = told.status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(headers::JSON));
-    response
 }
 
 // === impl Telling ===
@@ -160,26 +138,4 @@ impl Following {
             }
         }
     }
-}
-
-/// A stream of events that begins with `first`, and goes on with what `next` makes of what is left to tell.
-fn streamed<T, N>(first: Bytes, rest: T, next: fn(T) -> N) -> Response<Body>
-where
-    T: Send + 'static,
-    N: Future<Output = Option<(Bytes, Option<T>)>> + Send + 'static,
-{
-    let pieces = unfold((Some(first), Some(rest)), move |(first, rest)| async move {
-        match (first, rest) {
-            (Some(first), rest) => Some((first, (None, rest))),
-            (None, Some(rest)) => next(rest).await.map(|(piece, rest)| (piece, (None, rest))),
-            (None, None) => None,
-        }
-    });
-    let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync();
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(headers::EVENT_STREAM));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(BUFFERING, HeaderValue::from_static("no"));
-    response
 }

@@ -8,22 +8,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
-use http::header::HOST;
-use http_body_util::BodyExt as _;
+use http::request::Parts;
+use http_body_util::{BodyExt as _, Collected};
 use mesh_daemon::alarm::Alarms;
 use tokio::time::{Instant, timeout_at};
 
-use crate::bridge::{self, Bridge};
+use super::older::{Answer, Older, head};
+use super::translation::Translator;
+use crate::bridge::Bridge;
 use crate::config::Config;
 use crate::destination::Destinations;
 use crate::dial::{Address, Dialer, Network};
+use crate::endpoint::Endpoint;
 use crate::error::AttemptError;
+use crate::hop;
 use crate::plain::blame;
 use crate::pool::{Content, Pool};
 use crate::replay::Replay;
 use crate::request::{Payload, Request};
-use crate::wire::RequestHead;
-use crate::{hop, passport};
+use crate::told;
 
 /// Our agent.
 #[derive(Debug)]
@@ -39,15 +42,15 @@ pub enum LocalAgent {
 pub enum Said {
     /// It comes over HTTP.
     Http(Content),
-    /// A program says it.
-    Program(bridge::stream::Body),
+    /// It is told in the words of another era.
+    Told(told::Body),
 }
 
 /// A peer's request that was let in.
 #[derive(Debug)]
 pub struct Asked<'r> {
     /// Method, path, query and headers, as they came.
-    pub head: http::request::Parts,
+    pub head: Parts,
     /// None when there is no body.
     pub body: Option<&'r Replay>,
     /// When the answer must have begun.
@@ -57,9 +60,8 @@ pub struct Asked<'r> {
 /// An agent that listens for HTTP.
 #[derive(Debug)]
 pub struct HttpAgent {
-    pool: Arc<Pool>,
-    /// Where it listens.
-    url: String,
+    endpoint: Arc<Endpoint>,
+    translator: Translator,
     alarms: Alarms,
 }
 
@@ -73,12 +75,12 @@ impl LocalAgent {
     /// How far the request came, and what happened.
     pub async fn answer(&self, asked: Asked<'_>) -> Result<Response<Said>, AttemptError> {
         match self {
-            Self::Http(agent) => agent.answer(asked).await.map(|answer| answer.map(Said::Http)),
+            Self::Http(agent) => agent.answer(asked).await,
             Self::Program(bridge, _) => {
                 let (body, deadline) = (asked.body, asked.deadline);
                 let outcome = timeout_at(deadline, say(bridge, asked)).await;
                 let outcome = outcome.unwrap_or(Err(AttemptError::TimedOut));
-                outcome.map(|answer| answer.map(Said::Program)).map_err(|fault| blame(body, fault))
+                outcome.map(|answer| answer.map(Said::Told)).map_err(|fault| blame(body, fault))
             }
         }
     }
@@ -86,7 +88,7 @@ impl LocalAgent {
     /// Closes connections to it that were not used for a while.
     pub fn sweep(&self) {
         match self {
-            Self::Http(agent) => agent.pool.sweep(),
+            Self::Http(agent) => agent.endpoint.pool.sweep(),
             Self::Program(..) => {}
         }
     }
@@ -94,61 +96,94 @@ impl LocalAgent {
     /// Where it is, for people.
     pub fn place(&self) -> &str {
         match self {
-            Self::Http(agent) => &agent.url,
+            Self::Http(agent) => &agent.endpoint.url,
             Self::Program(_, name) => name,
         }
     }
 }
 
 /// A program takes a request as a whole.
-async fn say(bridge: &Bridge, asked: Asked<'_>) -> Result<Response<bridge::stream::Body>, AttemptError> {
-    let body = match asked.body {
-        Some(body) => {
-            let whole = body.begin().collect().await;
-            whole.map_err(|fault| AttemptError::Body(body.fault().unwrap_or(fault)))?.to_bytes()
-        }
-        None => Bytes::new(),
-    };
+async fn say(bridge: &Bridge, asked: Asked<'_>) -> Result<Response<told::Body>, AttemptError> {
+    let body = whole(asked.body).await?;
     Ok(bridge.answer(&asked.head, body).await)
+}
+
+async fn whole(body: Option<&Replay>) -> Result<Bytes, AttemptError> {
+    let Some(body) = body else { return Ok(Bytes::new()) };
+    let whole = body.begin().collect().await;
+    whole.map(Collected::to_bytes).map_err(|fault| AttemptError::Body(body.fault().unwrap_or(fault)))
 }
 
 // === impl HttpAgent ===
 
 impl HttpAgent {
-    /// The agent at `url`, which is reached over `network`.
+    /// The agent `id` at `url`, which is reached over `network`.
     ///
     /// # Errors
     /// Why it cannot be called.
-    pub fn new(url: &str, network: Arc<dyn Network>, config: &Config) -> Result<Self, String> {
+    pub fn new(id: &str, url: &str, network: Arc<dyn Network>, config: &Config) -> Result<Self, String> {
         let dialer = Dialer::new(network, Destinations::trusted(), config.connect_timeout);
         // The admission has the say in how many there are.
         let pool = Pool::new(Address::parse(url)?, dialer, usize::MAX);
-        Ok(Self { pool, url: url.to_owned(), alarms: Alarms::default() })
+        let endpoint = Endpoint::new(id, url, pool, Arc::default());
+        let translator = Translator::new(Arc::clone(&endpoint), config.pace.limits);
+        Ok(Self { endpoint, translator, alarms: Alarms::default() })
     }
 
-    async fn answer(&self, asked: Asked<'_>) -> Result<Response<Content>, AttemptError> {
+    async fn answer(&self, asked: Asked<'_>) -> Result<Response<Said>, AttemptError> {
         let (body, deadline) = (asked.body, asked.deadline);
-        let sending = pin!(self.pool.send(self.request(asked)));
-        let outcome = self.alarms.limit(deadline, sending).await.unwrap_or(Err(AttemptError::TimedOut));
-        let mut response = outcome.map_err(|fault| blame(body, fault))?;
+        let answering = pin!(self.ask(asked));
+        let outcome = self.alarms.limit(deadline, answering).await;
+        outcome.unwrap_or(Err(AttemptError::TimedOut)).map_err(|fault| blame(body, fault))
+    }
+
+    async fn ask(&self, asked: Asked<'_>) -> Result<Response<Said>, AttemptError> {
+        if self.translator.is_wanted(&asked.head)
+            && let Some(older) = Box::pin(self.translator.older(&asked.head)).await?
+        {
+            return Box::pin(self.translate(older, asked)).await;
+        }
+        let body = asked.body.map(|body| Payload::Streamed(body.begin()));
+        self.pass(asked.head, body.unwrap_or(Payload::Whole(Bytes::new())), asked.deadline).await
+    }
+
+    /// The answer of our agent that is an `older` one.
+    async fn translate(
+        &self,
+        mut older: Arc<Older>,
+        asked: Asked<'_>,
+    ) -> Result<Response<Said>, AttemptError> {
+        let Asked { head, body, deadline } = asked;
+        let (body, mut is_again) = (whole(body).await?, false);
+        loop {
+            match older.answer(&head, &body, deadline).await? {
+                Answer::NewLife(_) if !is_again => self.translator.forget(&older),
+                Answer::Translated(answer) | Answer::NewLife(answer) => return Ok(answer.map(Said::Told)),
+                Answer::AsItIs(answer) => return Ok(answer.map(Said::Http)),
+            }
+            older = match self.translator.older(&head).await? {
+                Some(older) => older,
+                None => return self.pass(head, Payload::Whole(body), deadline).await,
+            };
+            is_again = true;
+        }
+    }
+
+    /// Passes on a request and the answer as they are.
+    async fn pass(
+        &self,
+        given: Parts,
+        body: Payload,
+        deadline: Instant,
+    ) -> Result<Response<Said>, AttemptError> {
+        let request = Request::new(head(&self.endpoint, given, deadline), body);
+        let mut response = self.endpoint.pool.send(request).await?;
         let status = response.status();
         // Nobody asked for another protocol.
         if status.is_informational() {
             return Err(AttemptError::Status { status, body: String::new() });
         }
         hop::strip(response.headers_mut());
-        Ok(response)
-    }
-
-    fn request(&self, asked: Asked<'_>) -> Request {
-        let Asked { head: given, body, deadline } = asked;
-        let mut headers = given.headers;
-        hop::strip_for_agent(&mut headers);
-        let mut head = RequestHead::new(given.method, &given.uri);
-        head.add(&HOST, &self.pool.address().authority);
-        headers.iter().for_each(|(name, value)| head.add(name, value));
-        passport::stamp_time(&mut head, deadline.saturating_duration_since(Instant::now()));
-        let body = body.map_or(Payload::Whole(Bytes::new()), |body| Payload::Streamed(body.begin()));
-        Request::new(head, body)
+        Ok(response.map(Said::Http))
     }
 }

@@ -149,7 +149,7 @@ impl Shared {
                 let guest = Occupied::Guest(guest);
                 let body = match said {
                     Said::Http(content) => ReplyBody::Relayed(Relay::new(content, self.limits), guest),
-                    Said::Program(body) => ReplyBody::Bridged(Box::new(body), guest),
+                    Said::Told(body) => ReplyBody::Told(Box::new(body), guest),
                 };
                 Ok(Response::from_parts(head, body))
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::answer::{Reply, error, reply};
@@ -31,6 +31,8 @@ pub enum Act {
     AnswerAfter(Duration),
     /// Executes it, reports its progress so many times, each after this pause, and answers. Only as a stream.
     Progress(usize, Duration),
+    /// Executes it, asks its client something, and answers when it was answered. Only as a stream.
+    AskMeanwhile,
     /// Executes it and closes the connection instead of answering.
     Vanish,
     /// Refuses it with this status.
@@ -55,5 +57,33 @@ pub(super) fn unknown_method(message: &Value, speech: Speech) -> Reply {
         Speech::Session => error(StatusCode::BAD_REQUEST, &nobody, -32600, "Missing session ID"),
         Speech::Handshake => error(StatusCode::OK, message, -32601, "Method not found"),
         Speech::Bare => reply(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
+    }
+}
+
+/// Why a call is not taken as it came; agents of each era have their own ways of saying it.
+pub(super) fn refusal(
+    speech: Speech,
+    headers: &HeaderMap,
+    message: &Value,
+    is_greeted: bool,
+    session: &str,
+) -> Option<Reply> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match speech {
+        Speech::Current => {
+            let name = message["params"]["name"].as_str().unwrap_or_default();
+            let meta = &message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
+            let agrees = message["method"] == header("mcp-method") && header("mcp-name") == name;
+            let well = agrees && header("mcp-protocol-version") == "2026-07-28" && meta == "2026-07-28";
+            (!well).then(|| error(StatusCode::BAD_REQUEST, message, -32020, "headers and body disagree"))
+        }
+        Speech::Session if header("mcp-session-id") != session => {
+            let nobody = json!({"id": "server-error"});
+            Some(error(StatusCode::NOT_FOUND, &nobody, -32600, "Session not found"))
+        }
+        Speech::Session | Speech::Handshake if !is_greeted => {
+            Some(error(StatusCode::BAD_REQUEST, message, -32000, "Server not initialized"))
+        }
+        _ => None,
     }
 }

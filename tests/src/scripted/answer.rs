@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{Response, StatusCode};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 /// Notes a caller that went away, unless the call came to its end.
 pub(super) struct Waiting {
@@ -67,7 +69,24 @@ pub(super) fn progress(
         Some((Ok(Frame::data(event)), (steps, waiting)))
     });
     let response = Response::builder().header("content-type", "text/event-stream");
-    response.body(StreamBody::new(events).boxed()).expect("a response of known parts")
+    response.body(BodyExt::boxed(StreamBody::new(events))).expect("a response of known parts")
+}
+
+/// Asks the client something, and answers when it was answered.
+pub(super) fn asking(message: &Value, outcome: &Value, answered: Arc<Notify>) -> Reply {
+    let question = json!({"jsonrpc": "2.0", "id": "of the server", "method": "ping"});
+    let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": outcome});
+    let events = futures_util::stream::iter([question, answer]).enumerate().then(move |(i, event)| {
+        let answered = Arc::clone(&answered);
+        async move {
+            if i > 0 {
+                answered.notified().await;
+            }
+            Ok(Frame::data(Bytes::from(format!("data: {event}\n\n"))))
+        }
+    });
+    let response = Response::builder().header("content-type", "text/event-stream");
+    response.body(BodyExt::boxed(StreamBody::new(events))).expect("a response of known parts")
 }
 
 pub(super) fn reply(status: StatusCode, body: String) -> Reply {

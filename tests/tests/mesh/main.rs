@@ -21,6 +21,7 @@ mod choices;
 mod eras;
 mod inbound;
 mod inbound_drain;
+mod inbound_eras;
 mod inbound_limits;
 mod lifecycle;
 mod memory;

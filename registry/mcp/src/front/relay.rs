@@ -1,4 +1,5 @@
-//! A front for a server that speaks to one client only, over a line of its own: many clients of every era share it.
+//! A front for a server that speaks to one client only, over a line of its own or in a session: many clients of every era
+//! share it.
 //!
 //! Pure: lines and HTTP parts in, lines and HTTP parts out; whoever holds the line keeps the table of what is in flight.
 //! Each request gets a number of ours as its id and as its progress token, so that clients cannot mix up each other's

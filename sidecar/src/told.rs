@@ -1,0 +1,66 @@
+//! Messages that are made here, as answers of HTTP: one as it is, or a stream of events that lasts as long as there is
+//! something to tell.
+
+use std::convert::Infallible;
+use std::future::Future;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::unfold;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use mesh_mcp::front::relay::ask::Told;
+use mesh_mcp::front::reply::Reply;
+use mesh_mcp::headers::{EVENT_STREAM, JSON};
+
+/// The body of an answer. Dropping it cancels what it waits for.
+pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Asks proxies not to hold events back.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Whether a client takes an answer that is a stream.
+pub fn takes_streams(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.any(|accepted| accepted.contains(EVENT_STREAM))
+}
+
+/// An answer that is known as a whole.
+pub fn replied(reply: Reply) -> Response<Body> {
+    let mut response = Response::new(Full::new(reply.body).boxed_unsync());
+    (*response.status_mut(), *response.headers_mut()) = (reply.status, reply.headers);
+    response
+}
+
+/// A whole message.
+pub fn whole(told: Told) -> Response<Body> {
+    let mut response = Response::new(Full::new(told.message).boxed_unsync());
+    *response.status_mut() = told.status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
+}
+
+/// A stream of events that begins with `first`, and goes on with what `next` makes of what is left to tell.
+pub fn streamed<T, N>(first: Bytes, rest: T, next: fn(T) -> N) -> Response<Body>
+where
+    T: Send + 'static,
+    N: Future<Output = Option<(Bytes, Option<T>)>> + Send + 'static,
+{
+    let pieces = unfold((Some(first), Some(rest)), move |(first, rest)| async move {
+        match (first, rest) {
+            (Some(first), rest) => Some((first, (None, rest))),
+            (None, Some(rest)) => next(rest).await.map(|(piece, rest)| (piece, (None, rest))),
+            (None, None) => None,
+        }
+    });
+    let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync();
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(BUFFERING, HeaderValue::from_static("no"));
+    response
+}
