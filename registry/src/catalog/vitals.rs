@@ -38,8 +38,10 @@ pub struct TooMuchSaid;
 #[derive(Debug)]
 pub struct Vitals {
     born: Instant,
-    /// In microseconds after `born`.
+    /// In microseconds after `born`, as what it is judged by: silence is counted anew now and then.
     silent_since: AtomicU64,
+    /// In microseconds after `born`: when the newest heartbeat that is known came in, here or elsewhere.
+    heard_at: AtomicU64,
     /// In milliseconds since 1970.
     last_heartbeat: AtomicI64,
     reported: AtomicU8,
@@ -97,6 +99,7 @@ impl Vitals {
         Self {
             born: now,
             silent_since: AtomicU64::new(0),
+            heard_at: AtomicU64::new(0),
             last_heartbeat: AtomicI64::new(last_heartbeat),
             reported: AtomicU8::new(reported as u8),
             heard_by: AtomicU32::new(HERE),
@@ -119,6 +122,7 @@ impl Vitals {
         self.reported.store(heartbeat.status as u8, Relaxed);
         self.heard_by.store(HERE, Relaxed);
         self.registered(now.instant);
+        self.heard_at.store(self.after_birth(now.instant), Relaxed);
         // Released last: who sees that it was heard sees the rest too.
         self.last_heartbeat.store(now.wall.as_millisecond(), Release);
         Ok(!self.is_unflushed.swap(true, AcqRel))
@@ -126,36 +130,44 @@ impl Vitals {
 
     /// The agent has registered anew, so it is not silent; it is not heard of its health either.
     pub fn registered(&self, now: Instant) {
-        let silent_since = now.saturating_duration_since(self.born).as_micros();
-        self.silent_since.store(u64::try_from(silent_since).unwrap_or(u64::MAX), Relaxed);
+        self.silent_since.store(self.after_birth(now), Relaxed);
+    }
+
+    fn after_birth(&self, then: Instant) -> u64 {
+        u64::try_from(then.saturating_duration_since(self.born).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Takes in what another registry heard, unless what is known is newer. Returns whether it is not.
     pub fn overheard(&self, beat: &Beat, via: Via, now: Instant) -> bool {
-        let later = if self.heard_by.load(Relaxed) == HERE { Duration::ZERO } else { UNDERWAY };
         let heard = now.checked_sub(via.ago).unwrap_or(now);
-        if self.signs().heard && heard + later < self.signs().silent_since {
+        let known = self.born + Duration::from_micros(self.heard_at.load(Relaxed));
+        if self.signs().heard && heard < known {
             return false;
         }
+        self.heard_at.store(self.after_birth(heard), Relaxed);
+        self.take_over(beat, via.replica, heard);
+        true
+    }
+
+    fn take_over(&self, beat: &Beat, replica: u32, heard: Instant) {
         self.repeat(beat);
         self.reported.store(beat.reported as u8, Relaxed);
-        self.heard_by.store(via.replica, Relaxed);
+        self.heard_by.store(replica, Relaxed);
         // What is said to us next goes to the store whole: it may have lost what we told it.
         self.told.store(0, Release);
-        self.registered(heard + UNDERWAY);
+        // Silence that is counted anew is not counted from before that.
+        self.registered((heard + UNDERWAY).max(self.signs().silent_since));
         self.last_heartbeat.store(beat.at, Release);
-        true
     }
 
     /// Takes in what a snapshot says about an agent that is known, unless what is known is newer. Of what a registry heard
     /// that is gone, silence counts from now.
     pub fn recall(&self, beat: &Beat, now: Instant) {
-        let via = match beat.via {
-            Some(via) => via,
-            None if beat.at > self.last_heartbeat.load(Acquire) => Via { replica: HERE, ago: Duration::ZERO },
-            None => return,
-        };
-        self.overheard(beat, via, now);
+        match beat.via {
+            Some(via) => drop(self.overheard(beat, via, now)),
+            None if beat.at > self.last_heartbeat.load(Acquire) => self.take_over(beat, HERE, now),
+            None => {}
+        }
     }
 
     /// The registry that heard the agent last is gone, and may have heard it since: its silence counts from now, and is
@@ -340,6 +352,32 @@ mod tests {
         assert_eq!(vitals.signs().reported, Reported::Draining);
         vitals.recall(&beat(then + 1_000, None), later);
         assert!(vitals.signs().reported == Reported::Healthy && vitals.signs().silent_since >= later);
+    }
+
+    #[test]
+    fn what_was_said_before_a_silence_was_counted_anew_is_taken_in_by_its_own_time() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let (start, vitals) = (Moment::now(), Vitals::unheard(Instant::now()));
+        let beat = |load: u64| Beat {
+            at: start.wall.as_millisecond(),
+            life: 1,
+            reported: Reported::Healthy,
+            said: Some(json!({ "load": load }).to_string().into()),
+            via: None,
+        };
+        let load = || vitals.said().unwrap().metadata["load"].clone();
+        let via = |replica: u32, ago: Duration| Via { replica, ago };
+        vitals.overheard(&beat(1), via(3, SECOND), start.instant + SECOND);
+        // The registry that heard it goes, and is adopted from; then it comes back under another name and tells what it has
+        // heard before that.
+        let adopted = start.instant + SECOND * 10;
+        vitals.adopt(3, adopted, SECOND * 60, adopted);
+        assert!(vitals.overheard(&beat(2), via(4, SECOND * 2), adopted + SECOND));
+        assert_eq!((load(), vitals.signs().silent_since >= adopted), (json!(2), true));
+        // What was under way all the time is older.
+        assert!(!vitals.overheard(&beat(1), via(HERE, SECOND * 8), adopted + SECOND));
+        assert!(vitals.overheard(&beat(3), via(4, SECOND), adopted + SECOND * 2));
+        assert_eq!(load(), json!(3));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is known of the replicas that share a store: who is there, and whether what they hear still comes by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ const LATE: Duration = Duration::from_secs(3);
 /// For how long at least the quickest flush of a replica is what its later ones are measured by: clocks that nobody sets
 /// drift apart all the same.
 const MEASURE: Duration = Duration::from_secs(60);
+
+/// Of how many replicas that are gone it is known how quick they were.
+const MOST_GONE: usize = 64;
 
 /// All replicas of a store, as one of them sees them. What comes by is told when the catalog has taken it in.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ struct Known {
     current: Instant,
     /// Those who are there.
     others: BTreeMap<i64, Peer>,
+    /// What flushes are measured by of those who were there and are gone: one may still be under way.
+    gone: VecDeque<(i64, Quickest)>,
     numbers: u32,
 }
 
@@ -59,8 +64,8 @@ pub(super) struct Lost {
 impl Peers {
     /// Nobody is known.
     pub(super) fn nobody(now: Instant) -> Self {
-        let (mine, sent, others) = Default::default();
-        Self(Mutex::new(Known { mine, sent, current: now, others, numbers: 0 }))
+        let (mine, sent, others, gone) = Default::default();
+        Self(Mutex::new(Known { mine, sent, current: now, others, gone, numbers: 0 }))
     }
 
     // === this replica ===
@@ -120,7 +125,11 @@ impl Peers {
 
     /// The loss of a replica has been taken in.
     pub(super) fn forget(&self, replica: i64) {
-        self.lock().others.remove(&replica);
+        let mut known = self.lock();
+        if let Some(peer) = known.others.remove(&replica) {
+            known.gone.push_front((replica, peer.quickest));
+            known.gone.truncate(MOST_GONE);
+        }
     }
 
     /// The number of a replica that is there and not this one.
@@ -133,8 +142,11 @@ impl Peers {
     pub(super) fn lateness(&self, replica: i64, uptime: Duration, now: Instant) -> Duration {
         let mut known = self.lock();
         let started = now.checked_sub(uptime);
-        let peer = known.others.get_mut(&replica);
-        peer.zip(started).map_or(Duration::ZERO, |(peer, started)| peer.quickest.lateness(started, now))
+        let Known { others, gone, .. } = &mut *known;
+        let quickest = others.get_mut(&replica).map(|peer| &mut peer.quickest);
+        let gone = gone.iter_mut().find(|(name, _)| *name == replica).map(|(_, quickest)| quickest);
+        let quickest = quickest.or(gone);
+        quickest.zip(started).map_or(Duration::ZERO, |(quickest, started)| quickest.lateness(started, now))
     }
 
     /// A flush of a replica has come by that was made at `then`.
@@ -237,5 +249,7 @@ mod tests {
         assert_eq!(lateness(SECOND * 3, ms(122_005)), SECOND * 120);
         assert_eq!(lateness(SECOND * 122, ms(122_006)), SECOND + ms(1));
         assert_eq!(peers.lateness(9, SECOND, start), Duration::ZERO, "nobody knows this one");
+        peers.forget(7);
+        assert_eq!(lateness(SECOND * 123, ms(128_006)), SECOND * 6 + ms(1), "it was under way for longer");
     }
 }
