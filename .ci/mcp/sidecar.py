@@ -2,9 +2,10 @@
 
 The conformance suite of the MCP project is run against the server that the project has for it, directly and through the
 sidecar: check by check the outcome must be the same. It is run against the same server over standard input and output, and
-against its tools among those of the mesh, where what is missing is known and explained. Then clients of every line visit agents of every line: whoever can
-talk to an agent directly must be able to through the sidecar, everybody must find everybody's tool among those of the
-mesh, and every agent can be called.
+against its tools among those of the mesh, where what is missing is known and explained. Then clients of every line visit
+agents of every line, reached by themselves and behind the inbound port of a sidecar of their own: whoever can talk to an agent
+directly must be able to through the sidecar, everybody must find everybody's tool among those of the mesh, and every agent
+can be called.
 """
 
 import argparse
@@ -38,7 +39,13 @@ POLL_SECONDS = 0.1
 # other, and where the mesh offers the tools it speaks to each in a revision that it knows.
 DIRECTLY = "{url}"
 PASSED = "{sidecar}/agents/{id}/mcp"
-WAYS = {DIRECTLY: False, PASSED: False, "{sidecar}/mcp": True}
+WAYS = {
+    DIRECTLY: False,
+    PASSED: False,
+    "{behind}/agents/{id}/mcp": False,
+    "{sidecar}/mcp": True,
+    "{behind}/mcp": True,
+}
 # The only client that insists on the current revision.
 CURRENT_ONLY = "2026-07-28"
 
@@ -66,7 +73,7 @@ class Server:
 
 
 class Mesh:
-    """A registry, a sidecar, and servers that are registered by hand."""
+    """A registry, a sidecar, and servers that are registered by hand or by sidecars of their own."""
 
     def __init__(self, stack: ExitStack, directory: Path, bin_dir: Path):
         self.stack, self.directory, self.bin_dir = stack, directory, bin_dir
@@ -103,6 +110,17 @@ class Mesh:
             post(f"{self.registry}/agents", registration)
             post(f"{self.registry}/heartbeat", {"agent_id": server.name})
 
+    def stand_before(self, servers: list[Server]) -> None:
+        """Puts a sidecar with an inbound port before each server that another mesh has started."""
+        children = []
+        for server in servers:
+            manifest = self.directory / f"{server.name}.yaml"
+            manifest.write_text(json.dumps({"id": server.name, "endpoint": server.url, "capabilities": [{"name": server.tool}]}))
+            ours = ["--manifest", str(manifest), "--registry", self.registry, "--inbound", "127.0.0.1:0"]
+            command = [str(self.bin_dir / "mesh-sidecar"), "--listen", "127.0.0.1:0", *ours]
+            children.append(self.spawn(f"before-{server.name}", command))
+        for child in children:
+            child.logged("our agent is registered", "endpoint")
 
     def offer_tools(self, server: Server) -> None:
         """Registers all tools of a server that has been started, as they are."""
@@ -184,7 +202,8 @@ def bridges(suite: list[str], mesh: Mesh, server: Server) -> bool:
     program = {"command": server.command[0], "args": ["-c", f"from {server.module} import mcp; mcp.run('stdio')"]}
     program["env"] = {"PYTHONPATH": server.path}
     manifest = mesh.directory / "stdio.yaml"
-    manifest.write_text(json.dumps({"id": f"{server.name}-stdio", "endpoint": {"stdio": program}}))
+    described = {"id": f"{server.name}-stdio", "endpoint": {"stdio": program}, "capabilities": "auto"}
+    manifest.write_text(json.dumps(described))
     ours = ["--manifest", str(manifest), "--registry", mesh.registry, "--inbound", "127.0.0.1:0"]
     child = mesh.spawn("bridge", [str(mesh.bin_dir / "mesh-sidecar"), "--listen", "127.0.0.1:0", *ours])
     address = child.logged("peers reach our agent through the inbound port", "address")
@@ -230,11 +249,11 @@ def visits(clients: list[list[str]], urls: list[tuple[str, str]], directory: Pat
     return outcomes
 
 
-def eras(clients: list[list[str]], mesh: Mesh, agents: list[Server]) -> bool:
+def eras(clients: list[list[str]], mesh: Mesh, behind: Mesh, agents: list[Server]) -> bool:
     """Whether every client gets to every agent in every way, and every agent can be called."""
 
     def url(way: str, agent: Server) -> str:
-        return way.format(url=agent.url, sidecar=mesh.sidecar, id=agent.name)
+        return way.format(url=agent.url, sidecar=mesh.sidecar, behind=behind.sidecar, id=agent.name)
 
     outcomes = visits(clients, [(url(way, agent), agent.tool) for agent in agents for way in WAYS], mesh.directory)
     names = list(dict.fromkeys(client for client, _, _ in outcomes))
@@ -249,8 +268,9 @@ def eras(clients: list[list[str]], mesh: Mesh, agents: list[Server]) -> bool:
                 if (fault is None) == (is_apart and not translates):
                     row[-1] = "FAIL"
                     faults.append(f"{client} at {agent.name}, {way}: {fault or 'was expected to fail'}")
-        called = post(f"{mesh.sidecar}/call/{agent.tool}", {"whom": "you"})["content"][0]["text"]
-        row.append("ok" if called == f"hello you from {agent.name}" else "FAIL")
+        calls = [f"{one.sidecar}/call/{agent.tool}" for one in (mesh, behind)]
+        called = [post(call, {"whom": "you"})["content"][0]["text"] for call in calls]
+        row.append("ok" if set(called) == {f"hello you from {agent.name}"} else "FAIL")
         faults.extend([f"/call/{agent.tool}: {called}"] if row[-1] == "FAIL" else [])
         rows.append(row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -258,7 +278,7 @@ def eras(clients: list[list[str]], mesh: Mesh, agents: list[Server]) -> bool:
         print("     " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for fault in faults:
         print(f"FAIL {fault}")
-    print(f"{'FAIL' if faults else 'ok  '} {len(outcomes)} visits, each way: {', '.join(WAYS)} (-: the last one only)")
+    print(f"{'FAIL' if faults else 'ok  '} {len(outcomes)} visits, each way: {', '.join(WAYS)} (-: the last two only)")
     return not faults
 
 
@@ -302,9 +322,18 @@ def main() -> int:
         [node, str(modules / "clients.mjs")],
     ]
     with tempfile.TemporaryDirectory(prefix="mesh-mcp-") as directory, ExitStack() as stack:
-        mesh = Mesh(stack, Path(directory), given.bin_dir.absolute())
+        places = [Path(directory) / name for name in ("mesh", "behind")]
+        for place in places:
+            place.mkdir()
+        mesh, behind = (Mesh(stack, place, given.bin_dir.absolute()) for place in places)
         mesh.add([fixture, *agents])
-        is_well = [conforms(suite, mesh, fixture), bridges(suite, mesh, fixture), offers(suite, mesh, fixture), eras(clients, mesh, agents)]
+        behind.stand_before(agents)
+        is_well = [
+            conforms(suite, mesh, fixture),
+            bridges(suite, mesh, fixture),
+            offers(suite, mesh, fixture),
+            eras(clients, mesh, behind, agents),
+        ]
     return 0 if all(is_well) else 1
 
 

@@ -34,6 +34,7 @@ use mesh_mcp::front::relay::wish::{self, Wish};
 use mesh_mcp::front::reply::Reply;
 use mesh_mcp::headers::SESSION_ID;
 use mesh_mcp::message::ServerMessage;
+use mesh_mcp::param_header::ToolParams;
 use mesh_mcp::raw::RawJson;
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::error::RecvError;
@@ -97,9 +98,9 @@ impl Bridge {
         (bridge, Supervisor::new(charge, state, is_up), up_seen)
     }
 
-    /// Answers a request to the agent, which is at [`PATH`]. Dropping the future, or the body of the answer, cancels it at
-    /// the program.
-    pub async fn answer(&self, head: &Parts, body: Bytes) -> Response<Body> {
+    /// Answers a request to the agent, which is at [`PATH`] and whose tools have `params` that stand in headers. Dropping the
+    /// future, or the body of the answer, cancels it at the program.
+    pub async fn answer(&self, head: &Parts, body: Bytes, params: &ToolParams) -> Response<Body> {
         if head.uri.path() != PATH {
             let reason = format!("this agent is at {PATH} and nowhere else");
             return replied(wish::unread(StatusCode::NOT_FOUND, &reason));
@@ -111,7 +112,7 @@ impl Bridge {
             State::Down(until) => return down(until),
         };
         let session = headers.get(SESSION_ID).cloned();
-        match Wish::read(method, headers, &body, &talk.nature) {
+        match Wish::read(method, headers, &body, &talk.nature, params) {
             Wish::Answered(reply) => replied(reply),
             Wish::Opened(reply) => opened(reply),
             Wish::Cancel(id) => {
@@ -182,7 +183,9 @@ impl OwnAgent for Bridge {
             let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
             let mut head = Request::new(()).into_parts().0;
             (head.method, head.uri) = (Method::POST, Uri::from_static(PATH));
-            let Ok(body) = self.answer(&head, question.to_string().into()).await.into_body().collect().await;
+            let none = ToolParams::default();
+            let answer = self.answer(&head, question.to_string().into(), &none);
+            let Ok(body) = answer.await.into_body().collect().await;
             match ServerMessage::read(&body.to_bytes()).map_err(|fault| AskError::Failed(fault.into()))? {
                 ServerMessage::Result(result) => Ok(result),
                 ServerMessage::Error(error) => Err(AskError::Refused { method, error }),

@@ -11,6 +11,7 @@ pub mod service;
 
 pub mod local;
 
+mod schemas;
 pub mod translation;
 
 pub mod older;

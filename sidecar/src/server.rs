@@ -22,7 +22,7 @@ use crate::destination::Destinations;
 use crate::dial::{Dialer, HostNetwork};
 use crate::endpoint::Endpoints;
 use crate::health::Probe;
-use crate::inbound::local::{self, LocalAgent};
+use crate::inbound::local::{self, LocalAgent, Program};
 use crate::inbound::port::Port;
 use crate::inventory::{Document, Inventory};
 use crate::keeper::Keeper;
@@ -61,13 +61,6 @@ struct OurAgent {
     running: Option<(Supervisor, watch::Receiver<bool>)>,
 }
 
-/// Our agent as a program that we run.
-struct Bridged {
-    bridge: Arc<Bridge>,
-    supervisor: Supervisor,
-    is_up: watch::Receiver<bool>,
-}
-
 /// Why a sidecar cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -104,7 +97,7 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn bind(config: &Config, mut manifest: Option<Manifest>) -> Result<Self, StartError> {
-        let listener = bind("listen", config.listen, config).await?;
+        let listener = bind("listen", config.listen, config)?;
         let client = Client::new(&config.registries, config.registry_timeout)?;
         let rooms = Rooms::new(
             config,
@@ -113,20 +106,26 @@ impl Server {
             Arc::new(HostNetwork),
             listener.local_addr(),
         );
-        let (leaving, mut port, mut bridged) = (CancellationToken::new(), None, None);
-        if let (Some(address), Some(manifest)) = (config.inbound, &mut manifest) {
-            let (agent, runs) = local_agent(config, manifest, &leaving).map_err(StartError::Agent)?;
-            bridged = runs;
-            let inbound = rooms.inbound(config, agent, leaving.clone());
-            let bound = Port { listener: bind("inbound", address, config).await?, inbound };
-            manifest.advertise_inbound(bound.local_addr());
-            port = Some(bound);
-        }
+        let bound = match (config.inbound, &mut manifest) {
+            (Some(address), Some(manifest)) => {
+                let bound = bind("inbound", address, config)?;
+                manifest.advertise_inbound(bound.local_addr());
+                Some(bound)
+            }
+            _ => None,
+        };
         let (stage, stage_seen) = watch::channel(Stage::NoAgent);
         let closing = CancellationToken::new();
         let api = Api::new(Arc::new(rooms.state(config, manifest.as_ref(), stage_seen, closing.clone())));
         let copy = config.discovery_file.as_ref().map(Copy::at);
         copy.iter().for_each(|copy| copy.load(&rooms.discovery));
+        let leaving = CancellationToken::new();
+        let agent = manifest.map(|manifest| OurAgent::of(manifest, config, &leaving)).transpose()?;
+        let (agent, local) = agent.unzip();
+        let port = bound.zip(local.flatten()).map(|(listener, local)| {
+            let inbound = rooms.inbound(config, local, leaving.clone());
+            Port { listener, inbound }
+        });
         let keeper = Keeper::new(rooms.discovery, rooms.targets, config.mode, copy);
         Ok(Self {
             listener,
@@ -136,9 +135,7 @@ impl Server {
             registry: Reporting { client, gate: rooms.gate, metrics: rooms.metrics },
             endpoints: rooms.endpoints,
             keeper,
-            agent: manifest
-                .map(|manifest| OurAgent::of(manifest, config.connect_timeout, bridged))
-                .transpose()?,
+            agent,
             stage,
             closing,
             drain_timeout: config.drain_timeout,
@@ -221,61 +218,68 @@ impl Server {
     }
 }
 
-/// Our agent as the port for peers sees it.
-fn local_agent(
-    config: &Config,
-    manifest: &Manifest,
-    leaving: &CancellationToken,
-) -> Result<(LocalAgent, Option<Bridged>), String> {
-    let Some(program) = manifest.program.clone() else {
-        let agent = local::HttpAgent::new(
-            &manifest.registration.id,
-            &manifest.endpoint,
-            Arc::new(HostNetwork),
-            config,
-        )?;
-        return Ok((LocalAgent::Http(agent), None));
-    };
-    let charge = Charge::of(&manifest.registration.id, program);
-    let (bridge, supervisor, is_up) = Bridge::new(charge, config.pace, leaving.clone());
-    let bridge = Arc::new(bridge);
-    let agent = LocalAgent::Program(Arc::clone(&bridge), manifest.endpoint.clone());
-    Ok((agent, Some(Bridged { bridge, supervisor, is_up })))
-}
-
 /// A port that no client holds for ever by reading nothing.
-async fn bind(setting: &'static str, address: SocketAddr, config: &Config) -> Result<Listener, StartError> {
+fn bind(setting: &'static str, address: SocketAddr, config: &Config) -> Result<Listener, StartError> {
     let listener = Listener::bind(address);
     let listener = listener.map_err(|source| StartError::Bind { setting, address, source })?;
     Ok(listener.cut_stalled(config.pace.limits.idle))
 }
 
+// === impl OurAgent ===
+
 impl OurAgent {
-    /// The agent of `manifest`; a connection to it is given `connect_timeout`.
+    /// The agent of `manifest`, also as the port for peers sees it, if that is on. Once `leaving` is cancelled, clients that only listen to its
+    /// program are let go.
     fn of(
         manifest: Manifest,
-        connect_timeout: Duration,
-        bridged: Option<Bridged>,
-    ) -> Result<Self, StartError> {
+        config: &Config,
+        leaving: &CancellationToken,
+    ) -> Result<(Self, Option<LocalAgent>), StartError> {
         let remarks = manifest.remarks();
-        let Manifest { registration, endpoint, probe, tools, .. } = manifest;
-        let (bridge, running) = bridged.map(|it| (it.bridge, (it.supervisor, it.is_up))).unzip();
-        let Some(plan) = tools else {
-            let document = Document::fixed(registration);
-            return Ok(Self { probe, remarks, inventory: None, document, running });
-        };
-        let agent: Arc<dyn OwnAgent> = match bridge {
-            Some(bridge) => bridge,
-            None => {
-                // Where providers may be says nothing about the agent beside us.
-                let dialer = Dialer::new(Arc::new(HostNetwork), Destinations::default(), connect_timeout);
-                let agent = HttpAgent::new(&registration.id, &endpoint, dialer);
-                Arc::new(agent.map_err(|reason| StartError::Unasked { endpoint, reason })?)
+        let Manifest { registration, endpoint, probe, tools, program, .. } = manifest;
+        let id = registration.id.clone();
+        let (bridge, running) = program
+            .map(|program| {
+                let (bridge, supervisor, is_up) =
+                    Bridge::new(Charge::of(&id, program), config.pace, leaving.clone());
+                (Arc::new(bridge), (supervisor, is_up))
+            })
+            .unzip();
+        let (inventory, document) = match tools {
+            Some(plan) => {
+                let agent = own_agent(&id, &endpoint, bridge.clone(), config.connect_timeout)?;
+                let (inventory, document) = Inventory::new(agent, registration, plan);
+                (Some(inventory), document)
             }
+            None => (None, Document::fixed(registration)),
         };
-        let (inventory, document) = Inventory::new(agent, registration, plan);
-        Ok(Self { probe, remarks, inventory: Some(inventory), document, running })
+        let local = match bridge {
+            Some(bridge) => Some(LocalAgent::Program(Program::new(bridge, endpoint, document.clone()))),
+            None if config.inbound.is_some() => {
+                let agent = local::HttpAgent::new(&id, &endpoint, Arc::new(HostNetwork), config);
+                Some(LocalAgent::Http(agent.map_err(StartError::Agent)?))
+            }
+            None => None,
+        };
+        Ok((Self { probe, remarks, inventory, document, running }, local))
     }
+}
+
+/// Our agent as somebody who can be asked.
+fn own_agent(
+    id: &str,
+    endpoint: &str,
+    bridge: Option<Arc<Bridge>>,
+    connect_timeout: Duration,
+) -> Result<Arc<dyn OwnAgent>, StartError> {
+    if let Some(bridge) = bridge {
+        return Ok(bridge);
+    }
+    // Where providers may be says nothing about the agent beside us.
+    let dialer = Dialer::new(Arc::new(HostNetwork), Destinations::default(), connect_timeout);
+    let agent = HttpAgent::new(id, endpoint, dialer);
+    let agent = agent.map_err(|reason| StartError::Unasked { endpoint: endpoint.to_owned(), reason })?;
+    Ok(Arc::new(agent))
 }
 
 async fn join(task: JoinHandle<()>) {

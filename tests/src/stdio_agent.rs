@@ -91,7 +91,9 @@ impl Agent {
                 return say(&notification("notifications/subscriptions/acknowledged", &acknowledged));
             }
             ("tools/list", _) => {
-                json!({"result": {"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}})
+                let region = json!({"type": "string", "x-mcp-header": "Region"});
+                let schema = json!({"type": "object", "properties": {"region": region}});
+                json!({"result": {"tools": [{"name": "echo", "inputSchema": schema}]}})
             }
             (_, "current") if params["_meta"][VERSION] != "2026-07-28" => {
                 json!({"error": {"code": -32602, "message": "no introduction"}})

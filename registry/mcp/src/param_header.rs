@@ -1,7 +1,7 @@
 //! Parameters of tools that calls of the current revision repeat in headers, so that intermediaries can route by them: those
 //! whose schema has an `x-mcp-header` (revision 2026-07-28, "Streamable HTTP", custom headers from tool parameters).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
@@ -22,6 +22,10 @@ pub struct ParamHeader {
     /// The names that lead to it.
     path: Vec<String>,
 }
+
+/// Those of several tools.
+#[derive(Debug, Default)]
+pub struct ToolParams(HashMap<String, Vec<ParamHeader>>);
 
 /// Those of a tool with this schema.
 ///
@@ -116,6 +120,24 @@ fn count(schema: &Map<String, Value>) -> usize {
         }
     }
     usize::from(schema.contains_key(ANNOTATION)) + schema.values().map(within).sum::<usize>()
+}
+
+// === impl ToolParams ===
+
+impl ToolParams {
+    /// Those of `tools`, each with its schema. A tool whose schema is wrong is one that has none: clients leave it out.
+    pub fn of<'t>(tools: impl Iterator<Item = (&'t str, &'t Map<String, Value>)>) -> Self {
+        let tools = tools.filter_map(|(name, schema)| Some((name.to_owned(), of_schema(schema).ok()?)));
+        Self(tools.filter(|(_, params)| !params.is_empty()).collect())
+    }
+
+    /// Whether the headers of a call of `tool` agree with its arguments.
+    ///
+    /// # Errors
+    /// Which one does not.
+    pub fn check(&self, tool: &str, arguments: &[u8], map: &HeaderMap) -> Result<(), String> {
+        self.0.get(tool).map_or(Ok(()), |params| check(params, arguments, map))
+    }
 }
 
 // === impl ParamHeader ===

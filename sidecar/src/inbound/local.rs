@@ -11,9 +11,11 @@ use http::Response;
 use http::request::Parts;
 use http_body_util::{BodyExt as _, Collected};
 use mesh_daemon::alarm::Alarms;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::older::{Answer, Older, head};
+use super::schemas::Schemas;
 use super::translation::Translator;
 use crate::bridge::Bridge;
 use crate::config::Config;
@@ -22,6 +24,7 @@ use crate::dial::{Address, Dialer, Network};
 use crate::endpoint::Endpoint;
 use crate::error::AttemptError;
 use crate::hop;
+use crate::inventory::Document;
 use crate::plain::blame;
 use crate::pool::{Content, Pool};
 use crate::replay::Replay;
@@ -33,8 +36,8 @@ use crate::told;
 pub enum LocalAgent {
     /// It listens for HTTP.
     Http(HttpAgent),
-    /// It is a program that we run, under this name.
-    Program(Arc<Bridge>, String),
+    /// It is a program that we run.
+    Program(Program),
 }
 
 /// The body of its answer.
@@ -57,6 +60,14 @@ pub struct Asked<'r> {
     pub deadline: Instant,
 }
 
+/// An agent that is a program that we run.
+#[derive(Debug)]
+pub struct Program {
+    bridge: Arc<Bridge>,
+    name: String,
+    schemas: Schemas,
+}
+
 /// An agent that listens for HTTP.
 #[derive(Debug)]
 pub struct HttpAgent {
@@ -76,9 +87,9 @@ impl LocalAgent {
     pub async fn answer(&self, asked: Asked<'_>) -> Result<Response<Said>, AttemptError> {
         match self {
             Self::Http(agent) => agent.answer(asked).await,
-            Self::Program(bridge, _) => {
+            Self::Program(program) => {
                 let (body, deadline) = (asked.body, asked.deadline);
-                let outcome = timeout_at(deadline, say(bridge, asked)).await;
+                let outcome = timeout_at(deadline, program.answer(asked)).await;
                 let outcome = outcome.unwrap_or(Err(AttemptError::TimedOut));
                 outcome.map(|answer| answer.map(Said::Told)).map_err(|fault| blame(body, fault))
             }
@@ -89,7 +100,7 @@ impl LocalAgent {
     pub fn sweep(&self) {
         match self {
             Self::Http(agent) => agent.endpoint.pool.sweep(),
-            Self::Program(..) => {}
+            Self::Program(_) => {}
         }
     }
 
@@ -97,15 +108,24 @@ impl LocalAgent {
     pub fn place(&self) -> &str {
         match self {
             Self::Http(agent) => &agent.endpoint.url,
-            Self::Program(_, name) => name,
+            Self::Program(program) => &program.name,
         }
     }
 }
 
-/// A program takes a request as a whole.
-async fn say(bridge: &Bridge, asked: Asked<'_>) -> Result<Response<told::Body>, AttemptError> {
-    let body = whole(asked.body).await?;
-    Ok(bridge.answer(&asked.head, body).await)
+// === impl Program ===
+
+impl Program {
+    /// The program behind `bridge`, which is called `name` and registered as `document` says.
+    pub fn new(bridge: Arc<Bridge>, name: String, document: watch::Receiver<Document>) -> Self {
+        Self { bridge, name, schemas: Schemas::of(document) }
+    }
+
+    /// A program takes a request as a whole.
+    async fn answer(&self, asked: Asked<'_>) -> Result<Response<told::Body>, AttemptError> {
+        let body = whole(asked.body).await?;
+        Ok(self.bridge.answer(&asked.head, body, &self.schemas.params()).await)
+    }
 }
 
 async fn whole(body: Option<&Replay>) -> Result<Bytes, AttemptError> {

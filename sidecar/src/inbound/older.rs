@@ -15,6 +15,7 @@ use mesh_mcp::front::relay::said::Said;
 use mesh_mcp::front::relay::wish::{self, Wish};
 use mesh_mcp::front::reply::Reply;
 use mesh_mcp::message::ServerMessage;
+use mesh_mcp::param_header::ToolParams;
 use mesh_mcp::peer::Peer;
 use mesh_mcp::raw::Pieces;
 use tokio::time::Instant;
@@ -77,7 +78,7 @@ impl Older {
         body: &Bytes,
         deadline: Instant,
     ) -> Result<Answer, AttemptError> {
-        let ask = match Wish::read(&head.method, &head.headers, body, &self.nature) {
+        let ask = match Wish::read(&head.method, &head.headers, body, &self.nature, &ToolParams::default()) {
             Wish::Ask(ask) => ask,
             Wish::Answered(reply) | Wish::Opened(reply) => return Ok(Answer::Translated(replied(reply))),
             Wish::Cancel(_) => return Ok(Answer::Translated(replied(Reply::accepted()))),

@@ -9,6 +9,7 @@ use mesh_mcp::front::relay::ask::{Ask, Told};
 use mesh_mcp::front::relay::nature::Nature;
 use mesh_mcp::front::relay::said::Said;
 use mesh_mcp::front::relay::wish::Wish;
+use mesh_mcp::param_header::ToolParams;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -25,10 +26,19 @@ fn older() -> Nature {
 }
 
 fn wish(headers: &[(&'static str, &'static str)], body: &str, nature: &Nature) -> Wish {
+    wish_of(headers, body, nature, &ToolParams::default())
+}
+
+fn wish_of(
+    headers: &[(&'static str, &'static str)],
+    body: &str,
+    nature: &Nature,
+    params: &ToolParams,
+) -> Wish {
     let headers =
         headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
     let headers = HeaderMap::from_iter(headers);
-    Wish::read(&Method::POST, &headers, &Bytes::copy_from_slice(body.as_bytes()), nature)
+    Wish::read(&Method::POST, &headers, &Bytes::copy_from_slice(body.as_bytes()), nature, params)
 }
 
 /// A request of an older client.
@@ -54,6 +64,40 @@ fn line(ask: &Ask) -> String {
 fn answer(ask: &Ask, text: &str) -> (u16, String) {
     let Told { status, message } = ask.answer(&Said::read(Bytes::copy_from_slice(text.as_bytes())).unwrap());
     (status.as_u16(), String::from_utf8(message.to_vec()).unwrap())
+}
+
+#[test]
+fn parameters_that_stand_in_headers_must_be_the_same_there() {
+    let schema = json!({"properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
+    let params = ToolParams::of([("t", schema.as_object().unwrap())].into_iter());
+    let call = |region: Option<&'static str>, arguments: &str| {
+        let mut headers =
+            vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "t")];
+        headers.extend(region.map(|region| ("mcp-param-region", region)));
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":"c","method":"tools/call","params":{{"name":"t",{arguments}"_meta":{{{META}}}}}}}"#
+        );
+        match wish_of(&headers, &body, &current(), &params) {
+            Wish::Ask(_) => None,
+            Wish::Answered(reply) => {
+                Some((reply.status.as_u16(), String::from_utf8_lossy(&reply.body).into_owned()))
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let eu = r#""arguments":{"region":"eu"},"#;
+    assert_eq!((call(Some("eu"), eu), call(Some("=?base64?ZXU=?="), eu), call(None, "")), (None, None, None));
+    for (region, arguments) in [(None, eu), (Some("us"), eu), (Some("=?base64?!?="), eu), (Some("eu"), "")] {
+        let (status, message) = call(region, arguments).unwrap();
+        assert!(
+            status == 400 && message.contains("-32020") && message.contains("mcp-param-region"),
+            "{message}"
+        );
+    }
+    // A client of an older revision knows nothing of it.
+    let older =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{"region":"eu"}}}"#;
+    assert!(matches!(wish_of(&[], older, &current(), &params), Wish::Ask(_)));
 }
 
 #[test]

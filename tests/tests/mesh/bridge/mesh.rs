@@ -99,6 +99,35 @@ async fn what_it_can_do_is_asked_of_the_agent_itself() {
 }
 
 #[tokio::test]
+async fn headers_that_repeat_parameters_are_checked_for_a_program_that_gets_none() {
+    let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+    let described = manifest("s", "current", &folder);
+    let (before, _) = described.split_once("capabilities:").unwrap();
+    let described = format!("{before}capabilities: auto\n");
+    let (_beside, inbound) = TestSidecar::with_port(&registry, &described, &[]).await;
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {}});
+    let params = json!({"name": "echo", "arguments": {"region": "eu"}, "_meta": meta});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
+    for (region, expected) in [("eu", 200), ("us", 400), ("", 400)] {
+        let mut headers = vec![
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", "echo"),
+        ];
+        headers.extend((!region.is_empty()).then_some(("mcp-param-region", region)));
+        let answer = exchange::send(inbound, "POST", "/mcp", &headers, body.as_bytes()).await.unwrap();
+        assert_eq!(answer.status, expected, "{region}: {}", answer.text());
+    }
+    assert_eq!(executions(&folder, "echo"), 1);
+    // A peer's sidecar knows which headers there must be.
+    let caller = TestSidecar::caller(&registry, &[]).await;
+    assert_eq!(caller.call("echo", &json!({"region": "eu"})).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_crash_is_told_as_what_it_is_and_the_agent_comes_back() {
     let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
     let (beside, _inbound) = TestSidecar::with_port(&registry, &manifest("s", "current", &folder), &[]).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
+use mesh_mcp::param_header::ToolParams;
 use mesh_mcp::sse::Events;
 use mesh_sidecar::bridge::Bridge;
 use mesh_sidecar::bridge::child::Program;
@@ -116,7 +117,8 @@ impl World {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        let answering = self.bridge.answer(&head, Bytes::copy_from_slice(body.as_bytes()));
+        let params = ToolParams::default();
+        let answering = self.bridge.answer(&head, Bytes::copy_from_slice(body.as_bytes()), &params);
         timeout(PATIENCE, answering).await.expect("an answer in time")
     }
 

@@ -14,6 +14,7 @@ use crate::front::era::Era;
 use crate::front::origins::Origins;
 use crate::front::reply::{Refusal, Reply, success};
 use crate::front::request::{self, Message, Request};
+use crate::param_header::ToolParams;
 
 /// What a client wants.
 #[derive(Debug)]
@@ -37,9 +38,15 @@ struct Params<'b> {
 }
 
 impl Wish {
-    /// Reads a request to the server that said `nature` of itself. What is malformed, and what is against the rules of
-    /// its era, is answered with a refusal.
-    pub fn read(method: &Method, headers: &HeaderMap, body: &Bytes, nature: &Nature) -> Self {
+    /// Reads a request to the server that said `nature` of itself and whose tools have `params` that stand in headers. What is
+    /// malformed, and what is against the rules of its era, is answered with a refusal.
+    pub fn read(
+        method: &Method,
+        headers: &HeaderMap,
+        body: &Bytes,
+        nature: &Nature,
+        params: &ToolParams,
+    ) -> Self {
         if !Origins::default().allow(headers) {
             return refused(&Refusal::forbidden(), None);
         }
@@ -55,10 +62,13 @@ impl Wish {
             );
         }
         match Message::read(body) {
-            Ok(Message::Request(request)) => match of_request(headers, body, &request, nature) {
-                Ok(wish) => wish,
-                Err(refusal) => refused(&refusal, Some(request.id)),
-            },
+            Ok(Message::Request(request)) => {
+                let checked = check(headers, &request, params);
+                match checked.and_then(|era| of_request(era, body, &request, nature)) {
+                    Ok(wish) => wish,
+                    Err(refusal) => refused(&refusal, Some(request.id)),
+                }
+            }
             Ok(Message::Cancelled(id)) => Self::Cancel(id.to_owned()),
             Ok(Message::Other) => Self::Answered(Reply::accepted()),
             Err(refusal) => refused(&refusal, None),
@@ -72,14 +82,23 @@ pub fn unread(status: StatusCode, reason: &str) -> Reply {
     Reply::json(status, Refusal::passed_on(error).message(None))
 }
 
-fn of_request(
-    headers: &HeaderMap,
-    body: &Bytes,
-    request: &Request<'_>,
-    nature: &Nature,
-) -> Result<Wish, Refusal> {
+/// The era of a request that keeps its rules.
+fn check(headers: &HeaderMap, request: &Request<'_>, tools: &ToolParams) -> Result<Era, Refusal> {
+    let params = request.params().ok();
+    let era = Era::of(headers, request, params.as_ref())?;
+    if era == Era::Current
+        && request.method == "tools/call"
+        && let Some(params) = params
+        && let Some(tool) = params.name()?
+    {
+        let arguments = params.arguments.map_or(&b"{}"[..], |arguments| arguments.get().as_bytes());
+        tools.check(&tool, arguments, headers).map_err(Refusal::mismatch)?;
+    }
+    Ok(era)
+}
+
+fn of_request(era: Era, body: &Bytes, request: &Request<'_>, nature: &Nature) -> Result<Wish, Refusal> {
     let params = request.params();
-    let era = Era::of(headers, request, params.as_ref().ok())?;
     let answered = |message| Wish::Answered(Reply::json(StatusCode::OK, message));
     match (era, &*request.method, nature.is_current) {
         (Era::Older, "initialize", _) => {
