@@ -127,7 +127,7 @@ impl Bridge {
     async fn ask(
         &self,
         talk: &Arc<Talk>,
-        ask: Ask,
+        mut ask: Ask,
         session: Option<HeaderValue>,
         takes_streams: bool,
     ) -> Response<Body> {
@@ -136,7 +136,10 @@ impl Bridge {
         let Some(place) = place else { return too_much(&ask) };
         let (keep_alive, ends, leaving) = self.limits();
         match talk.ask(&ask, session).await {
-            Ok(asked) => Telling { ask, asked, place, keep_alive, ends, leaving }.begin(takes_streams).await,
+            Ok(asked) => {
+                ask.was_sent();
+                Telling { ask, asked, place, keep_alive, ends, leaving }.begin(takes_streams).await
+            }
             Err(Over) => down(Instant::now()),
         }
     }
@@ -185,7 +188,7 @@ impl OwnAgent for Bridge {
             (head.method, head.uri) = (Method::POST, Uri::from_static(PATH));
             let none = ToolParams::default();
             let answer = self.answer(&head, question.to_string().into(), &none);
-            let Ok(body) = answer.await.into_body().collect().await;
+            let body = answer.await.into_body().collect().await.map_err(AskError::Failed)?;
             match ServerMessage::read(&body.to_bytes()).map_err(|fault| AskError::Failed(fault.into()))? {
                 ServerMessage::Result(result) => Ok(result),
                 ServerMessage::Error(error) => Err(AskError::Refused { method, error }),

@@ -178,12 +178,14 @@ pub async fn exchange(endpoint: &Endpoint, request: Request) -> Result<Response<
     }
 }
 
-/// Tells `endpoint` something that has no answer, beside whatever else happens.
-pub fn tell(endpoint: &Arc<Endpoint>, post: Post) {
+/// Tells `endpoint` something that has no answer, beside whatever else happens, and holds `place` meanwhile.
+pub fn tell(endpoint: &Arc<Endpoint>, post: Post, place: impl Send + 'static) {
     let (endpoint, request) = (Arc::clone(endpoint), addressed(endpoint, post));
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        let telling = async move { exchange(&endpoint, request).await.map(drop) };
-        runtime.spawn(timeout(TELLING_TIME, telling));
+        runtime.spawn(async move {
+            let _place = place;
+            timeout(TELLING_TIME, exchange(&endpoint, request)).await.map(drop)
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Messages that are made here, as answers of HTTP: one as it is, or a stream of events that lasts as long as there is
 //! something to tell.
 
-use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 
 use bytes::Bytes;
@@ -16,8 +16,10 @@ use mesh_mcp::front::relay::ask::Told;
 use mesh_mcp::front::reply::Reply;
 use mesh_mcp::headers::{EVENT_STREAM, JSON};
 
-/// The body of an answer. Dropping it cancels what it waits for.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+/// The body of an answer. Dropping it cancels what it waits for; an error breaks it off.
+pub type Body = UnsyncBoxBody<Bytes, Fault>;
+/// Why an answer breaks off.
+pub type Fault = Box<dyn Error + Send + Sync>;
 
 /// Asks proxies not to hold events back.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -30,33 +32,39 @@ pub fn takes_streams(headers: &HeaderMap) -> bool {
 
 /// An answer that is known as a whole.
 pub fn replied(reply: Reply) -> Response<Body> {
-    let mut response = Response::new(Full::new(reply.body).boxed_unsync());
+    let mut response = Response::new(all(reply.body));
     (*response.status_mut(), *response.headers_mut()) = (reply.status, reply.headers);
     response
 }
 
+/// A body that is known as a whole.
+pub fn all(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
 /// A whole message.
 pub fn whole(told: Told) -> Response<Body> {
-    let mut response = Response::new(Full::new(told.message).boxed_unsync());
+    let mut response = Response::new(all(told.message));
     *response.status_mut() = told.status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     response
 }
 
-/// A stream of events that begins with `first`, and goes on with what `next` makes of what is left to tell.
+/// A stream of events that begins with `first`, and goes on with what `next` makes of what is left to tell. A fault breaks it
+/// off.
 pub fn streamed<T, N>(first: Bytes, rest: T, next: fn(T) -> N) -> Response<Body>
 where
     T: Send + 'static,
-    N: Future<Output = Option<(Bytes, Option<T>)>> + Send + 'static,
+    N: Future<Output = Option<(Result<Bytes, Fault>, Option<T>)>> + Send + 'static,
 {
     let pieces = unfold((Some(first), Some(rest)), move |(first, rest)| async move {
         match (first, rest) {
-            (Some(first), rest) => Some((first, (None, rest))),
+            (Some(first), rest) => Some((Ok(first), (None, rest))),
             (None, Some(rest)) => next(rest).await.map(|(piece, rest)| (piece, (None, rest))),
             (None, None) => None,
         }
     });
-    let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync();
+    let body = StreamBody::new(pieces.map(|piece| piece.map(Frame::data))).boxed_unsync();
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));

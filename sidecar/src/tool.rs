@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use mesh_mcp::answer::AnswerReader;
 use mesh_mcp::beside::Beside;
-use mesh_mcp::call::{self, HANDSHAKE_ID};
+use mesh_mcp::call::{self, HANDSHAKE_ID, Post};
 use mesh_mcp::error::RpcError;
+use mesh_mcp::front::relay::said::{Kind, Said};
 use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::Peer;
 use mesh_mcp::raw::RawJson;
@@ -130,7 +131,7 @@ impl ToolCall {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let request = self.request(endpoint, &manner, tool, id, stamp);
         let mut cancel = Cancel { endpoint, manner: &manner, id, is_due: true };
-        let outcome = self.hear(endpoint, request, stamp).await;
+        let outcome = self.hear((endpoint, &manner.form.peer), request, stamp).await;
         cancel.is_due = matches!(outcome, Err(AttemptError::TimedOut | AttemptError::Stalled(_)));
         drop(cancel);
         outcome.map(|heard| (manner, heard))
@@ -170,13 +171,13 @@ impl ToolCall {
 
     async fn hear(
         &self,
-        endpoint: &Endpoint,
+        whom: (&Arc<Endpoint>, &Peer),
         request: Request,
         stamp: Stamp<'_>,
     ) -> Result<Heard, AttemptError> {
         let mut patience = Patience::until(stamp.deadline, stamp.alarms);
-        let (head, body) = patience.wait(pin!(exchange(endpoint, request))).await?.into_parts();
-        let message = match self.read(&head, body, &mut patience).await {
+        let (head, body) = patience.wait(pin!(exchange(whom.0, request))).await?.into_parts();
+        let message = match self.read(whom, &head, body, &mut patience).await {
             // A refusal of HTTP without a JSON-RPC message in it.
             Err(AttemptError::Protocol(_)) if head.status.is_client_error() => None,
             outcome => outcome?,
@@ -186,6 +187,7 @@ impl ToolCall {
 
     async fn read(
         &self,
+        whom: (&Arc<Endpoint>, &Peer),
         head: &http::response::Parts,
         mut body: Content,
         patience: &mut Patience<'_>,
@@ -201,6 +203,7 @@ impl ToolCall {
                 return Err(AttemptError::TooLarge(MAX_ANSWER));
             }
             let message = reader.take(piece, |note| notes.push(note)).map_err(AttemptError::Protocol)?;
+            notes.retain(|note| !is_answered(whom, note));
             if let Some(listening) = self.listening.as_ref().filter(|_| !notes.is_empty()) {
                 listening.tell(&mut notes, patience).await;
             }
@@ -257,8 +260,18 @@ impl Listening {
 impl Drop for Cancel<'_> {
     fn drop(&mut self) {
         let (true, Peer::Handshaken { .. }) = (self.is_due, &self.manner.form.peer) else { return };
-        speech::tell(self.endpoint, call::cancelled(&self.manner.form.peer, self.id));
+        speech::tell(self.endpoint, call::cancelled(&self.manner.form.peer, self.id), ());
     }
+}
+
+/// Answers what an older server asks on the way, such as whether anybody is there; whether it asked.
+fn is_answered((endpoint, peer): (&Arc<Endpoint>, &Peer), note: &Bytes) -> bool {
+    if *peer == Peer::Current {
+        return false;
+    }
+    let Some(Said { kind: Kind::Asked(reply), .. }) = Said::read(note.clone()) else { return false };
+    speech::tell(endpoint, Post { headers: peer.headers(""), body: reply.into() }, ());
+    true
 }
 
 fn answer(heard: Heard) -> Result<Answer, AttemptError> {

@@ -21,7 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::act::{Act, Speech};
 use self::act::{refusal, unknown_method};
-use self::answer::{Reply, Waiting, asking, error, progress, reply, result, stream};
+use self::answer::{Reply, Waiting, asking, error, humming, progress, reply, result, stream};
 use self::tools::Tools;
 
 /// The session that an agent with sessions mints.
@@ -242,7 +242,11 @@ impl Script {
             Act::Vanish => return Err(std::io::Error::other("vanished")),
             Act::Refuse(status) => {
                 let status = StatusCode::from_u16(status).expect("a status");
-                return Ok(reply(status, "overwhelmed".to_owned()));
+                let mut refusal = reply(status, "overwhelmed".to_owned());
+                // As servers of sessions do.
+                let session = self.session_id().parse().expect("a session id is a header value");
+                refusal.headers_mut().insert("mcp-session-id", session);
+                return Ok(refusal);
             }
             Act::Babble => return Ok(reply(StatusCode::OK, "blah".to_owned())),
             Act::RpcError(code) => return Ok(error(StatusCode::OK, message, code, "no")),
@@ -256,6 +260,9 @@ impl Script {
             return Ok(progress(message, &outcome, times, pause, waiting));
         }
         waiting.is_over = true;
+        if let Act::Hum(times, pause) = act {
+            return Ok(humming(message, &outcome, times, pause));
+        }
         if act == Act::AskMeanwhile {
             return Ok(asking(message, &outcome, Arc::clone(&self.answered)));
         }

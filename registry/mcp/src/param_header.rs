@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::headers;
+use crate::raw::Members;
 
 /// Names the header in the schema of a parameter.
 pub const ANNOTATION: &str = "x-mcp-header";
@@ -43,9 +44,8 @@ pub fn of_schema(schema: &Map<String, Value>) -> Result<Vec<ParamHeader>, String
 
 /// The headers of a call with these arguments, a JSON object.
 pub fn write(params: &[ParamHeader], arguments: &[u8]) -> Vec<(HeaderName, HeaderValue)> {
-    let arguments: Value = serde_json::from_slice(arguments).unwrap_or_default();
     let written = params.iter().filter_map(|param| {
-        let text = param.text(&arguments)?;
+        let text = param.text(arguments).ok()??;
         Some((param.header.clone(), headers::value(&text)))
     });
     written.collect()
@@ -56,10 +56,6 @@ pub fn write(params: &[ParamHeader], arguments: &[u8]) -> Vec<(HeaderName, Heade
 /// # Errors
 /// Which one does not.
 pub fn check(params: &[ParamHeader], arguments: &[u8], map: &HeaderMap) -> Result<(), String> {
-    if params.is_empty() {
-        return Ok(());
-    }
-    let arguments: Value = serde_json::from_slice(arguments).unwrap_or_default();
     for param in params {
         let mut values = map.get_all(&param.header).iter();
         let (named, more) = (values.next(), values.next());
@@ -67,7 +63,9 @@ pub fn check(params: &[ParamHeader], arguments: &[u8], map: &HeaderMap) -> Resul
             Some(None) => return Err(format!("Header mismatch: {} cannot be read", param.header)),
             named => named.flatten(),
         };
-        let inner = param.text(&arguments);
+        let inner = param.text(arguments).map_err(|()| {
+            format!("Header mismatch: what the arguments say of {} cannot be read", param.header)
+        })?;
         if more.is_some() || named != inner {
             let shown = |text: Option<String>| text.map_or("nothing".to_owned(), |text| format!("'{text}'"));
             return Err(format!(
@@ -143,14 +141,29 @@ impl ToolParams {
 // === impl ParamHeader ===
 
 impl ParamHeader {
-    /// What the header says of these arguments; nothing when they have no such parameter.
-    fn text(&self, arguments: &Value) -> Option<String> {
-        let value = self.path.iter().try_fold(arguments, |value, name| value.get(name))?;
-        match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-            _ => None,
+    /// What the header says of these arguments; nothing when they have no such parameter. Of two of one name the last one
+    /// counts, as with everybody who reads JSON into a table. What stands beside it may be anything.
+    ///
+    /// # Errors
+    /// When there is one that cannot be read.
+    fn text(&self, arguments: &[u8]) -> Result<Option<String>, ()> {
+        let mut value = arguments;
+        for name in &self.path {
+            let Members(members) = match serde_json::from_slice(value) {
+                Ok(members) => members,
+                Err(_) if value.starts_with(b"{") => return Err(()),
+                Err(_) => return Ok(None),
+            };
+            let Some((_, inner)) = members.iter().rfind(|(member, _)| member == name) else {
+                return Ok(None);
+            };
+            value = inner.get().as_bytes();
         }
+        Ok(match serde_json::from_slice(value).map_err(drop)? {
+            Value::String(text) => Some(text),
+            value @ (Value::Bool(_) | Value::Number(_)) => Some(value.to_string()),
+            _ => None,
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::talk::Asked;
-use crate::told::{Body, streamed, whole};
+use crate::told::{Body, Fault, streamed, whole};
 
 /// A request whose answer is a stream.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Telling {
     }
 
     /// The next piece, and what is left to tell after it.
-    async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
+    async fn next(mut self) -> Option<(Result<Bytes, Fault>, Option<Self>)> {
         loop {
             if Instant::now() >= self.ends {
                 return None;
@@ -84,23 +84,23 @@ impl Telling {
             let heard = tokio::select! {
                 biased;
                 () = self.leaving.cancelled(), if self.ask.listens() => {
-                    return Some((event("message", &self.ask.end()), None));
+                    return Some((Ok(event("message", &self.ask.end())), None));
                 }
                 heard = timeout(self.keep_alive, self.asked.heard()) => heard,
             };
-            let Ok(heard) = heard else { return Some((COMMENT, Some(self))) };
+            let Ok(heard) = heard else { return Some((Ok(COMMENT), Some(self))) };
             match heard {
                 Ok(said) if matches!(said.kind, Kind::Answer(..)) => {
-                    return Some((event("message", &self.ask.answer(&said).message), None));
+                    return Some((Ok(event("message", &self.ask.answer(&said).message)), None));
                 }
                 Ok(said) => {
                     if let Some(note) = self.ask.note(&said) {
-                        return Some((event("message", &note), Some(self)));
+                        return Some((Ok(event("message", &note)), Some(self)));
                     }
                 }
                 // Without a result, so that the client listens again.
                 Err(_) if self.ask.listens() => return None,
-                Err(reason) => return Some((event("message", &self.ask.failure(reason).message), None)),
+                Err(reason) => return Some((Ok(event("message", &self.ask.failure(reason).message)), None)),
             }
         }
     }
@@ -115,7 +115,7 @@ impl Following {
         streamed(first, self, Self::next)
     }
 
-    async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
+    async fn next(mut self) -> Option<(Result<Bytes, Fault>, Option<Self>)> {
         loop {
             if Instant::now() >= self.ends {
                 return None;
@@ -123,10 +123,10 @@ impl Following {
             let list = tokio::select! {
                 biased;
                 () = self.leaving.cancelled() => {
-                    return self.listening.end().map(|end| (event("message", &end), None));
+                    return self.listening.end().map(|end| (Ok(event("message", &end)), None));
                 }
                 changed = timeout(self.keep_alive, self.changes.recv()) => match changed {
-                    Err(_) => return Some((COMMENT, Some(self))),
+                    Err(_) => return Some((Ok(COMMENT), Some(self))),
                     // The program has ended, or the client reads too slowly to be told of every change. It listens again
                     // and looks at everything.
                     Ok(Err(RecvError::Closed | RecvError::Lagged(_))) => return None,
@@ -134,7 +134,7 @@ impl Following {
                 },
             };
             if let Some(notice) = self.listening.notice(list) {
-                return Some((event("message", &notice), Some(self)));
+                return Some((Ok(event("message", &notice)), Some(self)));
             }
         }
     }

@@ -4,27 +4,30 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use mesh_mcp::call::{self, Post};
 use mesh_mcp::error::AnswerError;
 use mesh_mcp::front::relay::ask::{Ask, Told};
 use mesh_mcp::front::relay::said::{Kind, Said};
+use mesh_mcp::message::ServerMessage;
 use mesh_mcp::peer::Peer;
-use mesh_mcp::sse::{Events, event};
+use mesh_mcp::sse::{COMMENT, Events, event};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::endpoint::Endpoint;
-use crate::error::{AttemptError, chain};
+use crate::error::AttemptError;
 use crate::patience::Limits;
 use crate::pool::Content;
 use crate::speech::{self, end_of_stream, next_piece};
-use crate::told::{self, streamed, whole};
+use crate::told::{self, Fault, streamed, whole};
 
 /// A request that our agent works at. When it is dropped before it is over, the agent is told that nobody waits.
 pub(super) struct Waiting {
     endpoint: Arc<Endpoint>,
     peer: Peer,
     number: u64,
+    asides: Arc<Semaphore>,
     is_over: bool,
 }
 
@@ -33,7 +36,7 @@ pub(super) struct Hearing {
     ask: Ask,
     waiting: Waiting,
     events: Events,
-    said: VecDeque<Said>,
+    said: VecDeque<Bytes>,
     content: Content,
     limits: Limits,
     ends: Instant,
@@ -43,6 +46,8 @@ pub(super) struct Hearing {
 enum Next {
     Note(Bytes),
     Answer(Told),
+    /// Nothing, but the agent has given a sign of life.
+    Sign,
 }
 
 /// Whether a message answers request `number`.
@@ -53,9 +58,10 @@ pub(super) fn answers(said: &Said, number: u64) -> bool {
 // === impl Waiting ===
 
 impl Waiting {
-    /// Request `number` at the agent at `endpoint`, which is spoken to as a `peer` like this.
-    pub(super) fn new(endpoint: &Arc<Endpoint>, peer: &Peer, number: u64) -> Self {
-        Self { endpoint: Arc::clone(endpoint), peer: peer.clone(), number, is_over: false }
+    /// Request `number` at the agent at `endpoint`, which is spoken to as a `peer` like this; `asides` are places for what it
+    /// is told beside.
+    pub(super) fn new(endpoint: &Arc<Endpoint>, peer: &Peer, number: u64, asides: Arc<Semaphore>) -> Self {
+        Self { endpoint: Arc::clone(endpoint), peer: peer.clone(), number, asides, is_over: false }
     }
 
     /// There is nothing to wait for any more.
@@ -64,7 +70,10 @@ impl Waiting {
     }
 
     fn tell(&self, post: Post) {
-        speech::tell(&self.endpoint, post);
+        match Arc::clone(&self.asides).try_acquire_owned() {
+            Ok(place) => speech::tell(&self.endpoint, post, place),
+            Err(_) => tracing::debug!("our agent takes long to be told things; something is not told"),
+        }
     }
 }
 
@@ -100,49 +109,63 @@ impl Hearing {
                 Next::Note(note) if takes_streams => {
                     return Ok(streamed(event("message", &note), self, Self::go_on));
                 }
-                Next::Note(_) => {}
+                Next::Note(_) | Next::Sign => {}
             }
         }
     }
 
     /// The next piece of a stream, and what is left to tell after it.
-    async fn go_on(mut self) -> Option<(Bytes, Option<Self>)> {
+    async fn go_on(mut self) -> Option<(Result<Bytes, Fault>, Option<Self>)> {
         let idle = self.limits.idle;
         let next = timeout_at(self.ends, timeout(idle, self.next())).await;
-        let failure = match next {
-            Ok(Ok(Ok(Next::Note(note)))) => return Some((event("message", &note), Some(self))),
-            Ok(Ok(Ok(Next::Answer(told)))) => {
+        let next = next.unwrap_or(Ok(Err(AttemptError::TimedOut)));
+        match next.unwrap_or(Err(AttemptError::Stalled(idle))) {
+            Ok(Next::Note(note)) => Some((Ok(event("message", &note)), Some(self))),
+            // Whoever is at the other end waits for one as well.
+            Ok(Next::Sign) => Some((Ok(COMMENT), Some(self))),
+            Ok(Next::Answer(told)) => {
                 end_of_stream(self.content);
-                return Some((event("message", &told.message), None));
+                Some((Ok(event("message", &told.message)), None))
             }
-            Ok(Ok(Err(fault))) => fault,
-            Ok(Err(_)) => AttemptError::Stalled(idle),
-            Err(_) => AttemptError::TimedOut,
-        };
-        let told = self.ask.failure(&chain(&failure));
-        Some((event("message", &told.message), None))
+            Err(fault) => Some((Err(fault.into()), None)),
+        }
     }
 
     async fn next(&mut self) -> Result<Next, AttemptError> {
-        loop {
-            while let Some(said) = self.said.pop_front() {
-                match &said.kind {
-                    Kind::Asked(reply) => self.reply(reply),
-                    _ if answers(&said, self.waiting.number) => {
-                        self.waiting.is_over = true;
-                        return Ok(Next::Answer(self.ask.answer(&said)));
-                    }
-                    _ => {
-                        if let Some(note) = self.ask.note(&said) {
-                            return Ok(Next::Note(note));
-                        }
-                    }
-                }
+        while let Some(text) = self.said.pop_front() {
+            if let Some(next) = self.take(text) {
+                return Ok(next);
             }
-            let piece = next_piece(&mut self.content).await?;
-            let piece = piece.ok_or(AttemptError::Protocol(AnswerError::StreamEnded))?;
-            let messages = self.events.take(&piece).map_err(AttemptError::Protocol)?;
-            self.said.extend(messages.into_iter().filter_map(|message| Said::read(message.into())));
+        }
+        let piece = next_piece(&mut self.content).await?;
+        let piece = piece.ok_or(AttemptError::Protocol(AnswerError::StreamEnded))?;
+        let messages = self.events.take(&piece).map_err(AttemptError::Protocol)?;
+        self.said.extend(messages.into_iter().map(Bytes::from));
+        Ok(Next::Sign)
+    }
+
+    /// What a message of the agent is for the peer.
+    fn take(&mut self, text: Bytes) -> Option<Next> {
+        let said = Said::read(text.clone())?;
+        match &said.kind {
+            Kind::Asked(reply) => {
+                self.reply(reply);
+                None
+            }
+            _ if answers(&said, self.waiting.number) => {
+                self.waiting.is_over();
+                Some(Next::Answer(self.ask.answer(&said)))
+            }
+            Kind::Note(number, ..) if *number == self.waiting.number => self.ask.note(&said).map(Next::Note),
+            Kind::Note(..) => None,
+            // In the stream of one request everything is about that: log messages, and an answer whatever its id is.
+            Kind::Answer(..) | Kind::Changed(_) | Kind::Other => match ServerMessage::read(&text).ok()? {
+                ServerMessage::Other { .. } => Some(Next::Note(text)),
+                ServerMessage::Result(_) | ServerMessage::Error(_) => {
+                    self.waiting.is_over();
+                    Some(Next::Answer(Told { status: StatusCode::OK, message: text }))
+                }
+            },
         }
     }
 

@@ -29,6 +29,7 @@ use crate::plain::blame;
 use crate::pool::{Content, Pool};
 use crate::replay::Replay;
 use crate::request::{Payload, Request};
+use crate::speech::unsent;
 use crate::told;
 
 /// Our agent.
@@ -158,13 +159,22 @@ impl HttpAgent {
     }
 
     async fn ask(&self, asked: Asked<'_>) -> Result<Response<Said>, AttemptError> {
-        if self.translator.is_wanted(&asked.head)
-            && let Some(older) = Box::pin(self.translator.older(&asked.head)).await?
-        {
+        if let Some(older) = self.older(&asked).await? {
             return Box::pin(self.translate(older, asked)).await;
         }
         let body = asked.body.map(|body| Payload::Streamed(body.begin()));
         self.pass(asked.head, body.unwrap_or(Payload::Whole(Bytes::new())), asked.deadline).await
+    }
+
+    /// Our agent, if it is of an older revision and the request is to be translated for that.
+    async fn older(&self, asked: &Asked<'_>) -> Result<Option<Arc<Older>>, AttemptError> {
+        if !self.translator.is_wanted(&asked.head) {
+            return Ok(None);
+        }
+        let older = pin!(self.translator.older(&asked.head));
+        let older = self.alarms.limit(asked.deadline, older).await;
+        // Whatever goes wrong here, the request itself was not sent.
+        older.unwrap_or(Err(AttemptError::TimedOut)).map_err(unsent)
     }
 
     /// The answer of our agent that is an `older` one.

@@ -19,7 +19,8 @@ use crate::endpoint::Endpoint;
 use crate::error::AttemptError;
 use crate::passport;
 use crate::patience::Limits;
-use crate::speech::{shake_hands, unsent};
+use crate::retry::Reached;
+use crate::speech::shake_hands;
 
 /// The method with which a peer's sidecar makes sure whom it speaks with.
 const DISCOVER: &str = "server/discover";
@@ -56,12 +57,13 @@ impl Translator {
     /// another one by now.
     ///
     /// # Errors
-    /// When that cannot be found out.
+    /// When the agent cannot be reached to find that out.
     pub async fn older(&self, head: &Parts) -> Result<Option<Arc<Older>>, AttemptError> {
         let asks = head.headers.get(METHOD).is_some_and(|method| method == DISCOVER);
         match self.known.load_full() {
             Some(known) if known.older.is_some() || !asks => Ok(known.older.clone()),
-            before => self.find_out(before).await,
+            // In a box: nearly all requests come by here and find that it is known.
+            before => Box::pin(self.find_out(before)).await,
         }
     }
 
@@ -82,7 +84,12 @@ impl Translator {
         {
             return Ok(known.older.clone());
         }
-        let (peer, told) = shake_hands(&self.endpoint).await.map_err(unsent)?;
+        let (peer, told) = match shake_hands(&self.endpoint).await {
+            Ok(known) => known,
+            Err(fault) if fault.reached() == Reached::Nobody => return Err(fault),
+            // It redirects, is busy, or breaks: it says so to the peer itself.
+            Err(_) => return Ok(None),
+        };
         tracing::debug!(agent.id = self.endpoint.agent_id, ?peer, "found out how our agent speaks MCP");
         let nature = told.and_then(|told| Nature::read(told.as_bytes()));
         let older = matches!(peer, Peer::Handshaken { .. }).then(|| {

@@ -31,6 +31,9 @@ pub enum Act {
     AnswerAfter(Duration),
     /// Executes it, reports its progress so many times, each after this pause, and answers. Only as a stream.
     Progress(usize, Duration),
+    /// Executes it, reports its progress once and then gives so many signs of life, each after this pause, and answers under
+    /// an id of its own. Only as a stream.
+    Hum(usize, Duration),
     /// Executes it, asks its client something, and answers when it was answered. Only as a stream.
     AskMeanwhile,
     /// Executes it and closes the connection instead of answering.

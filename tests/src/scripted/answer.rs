@@ -72,6 +72,22 @@ pub(super) fn progress(
     response.body(BodyExt::boxed(StreamBody::new(events))).expect("a response of known parts")
 }
 
+/// Reports progress, then only gives signs of life, and answers under an id of its own.
+pub(super) fn humming(message: &Value, outcome: &Value, times: usize, pause: Duration) -> Reply {
+    let params = json!({"progressToken": message["params"]["_meta"]["progressToken"], "progress": 1});
+    let first = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params});
+    let last = json!({"jsonrpc": "2.0", "id": "its own", "result": outcome});
+    let hums = std::iter::repeat_n(": ping\n\n".to_owned(), times);
+    let pieces =
+        std::iter::once(format!("data: {first}\n\n")).chain(hums).chain([format!("data: {last}\n\n")]);
+    let pieces = futures_util::stream::iter(pieces).then(move |piece| async move {
+        tokio::time::sleep(pause).await;
+        Ok(Frame::data(Bytes::from(piece)))
+    });
+    let response = Response::builder().header("content-type", "text/event-stream");
+    response.body(BodyExt::boxed(StreamBody::new(pieces))).expect("a response of known parts")
+}
+
 /// Asks the client something, and answers when it was answered.
 pub(super) fn asking(message: &Value, outcome: &Value, answered: Arc<Notify>) -> Reply {
     let question = json!({"jsonrpc": "2.0", "id": "of the server", "method": "ping"});

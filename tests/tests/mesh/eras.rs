@@ -76,6 +76,15 @@ async fn an_agent_that_comes_back_as_another_era_is_understood() {
 }
 
 #[tokio::test]
+async fn an_older_agent_that_asks_its_client_on_the_way_is_answered() {
+    let agent = ScriptedAgent::start("a", Speech::Session).await;
+    let mesh = mesh(&agent).await;
+    agent.always(Act::AskMeanwhile);
+    let answer = mesh.caller.call("work", &json!({})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
 async fn arguments_and_results_pass_byte_for_byte() {
     let agent = ScriptedAgent::start("a", Speech::Current).await;
     let mesh = mesh(&agent).await;

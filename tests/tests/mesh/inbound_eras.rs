@@ -10,9 +10,14 @@ use mesh_tests::registry::TestRegistry;
 use mesh_tests::scripted::{Act, ScriptedAgent, Speech};
 use mesh_tests::sidecar::{TestSidecar, manifest};
 use mesh_tests::wait::until;
+use mesh_tests::web::WebAgent;
+use reqwest::Response;
 use serde_json::{Value, json};
 
 const OLDER: [Speech; 2] = [Speech::Session, Speech::Handshake];
+
+/// Settings of a sidecar that waits shortly for the next piece of a stream.
+const IMPATIENT: [&str; 2] = ["--stream-idle-timeout", "0.4"];
 
 struct Mesh {
     _registry: TestRegistry,
@@ -23,12 +28,17 @@ struct Mesh {
 
 /// An agent behind a port for peers, and so many callers.
 async fn mesh(agent: &ScriptedAgent, callers: usize) -> Mesh {
+    mesh_with(agent, callers, [&[], &[]]).await
+}
+
+/// The same with these settings of the sidecar beside the agent and of the others.
+async fn mesh_with(agent: &ScriptedAgent, callers: usize, [beside, others]: [&[&str]; 2]) -> Mesh {
     let registry = TestRegistry::in_memory().await;
     let described = manifest("agent", &agent.endpoint(), "work", false);
-    let (beside, inbound) = TestSidecar::with_port(&registry, &described, &[]).await;
+    let (beside, inbound) = TestSidecar::with_port(&registry, &described, beside).await;
     let mut mesh = Mesh { _registry: registry, _beside: beside, inbound, callers: Vec::new() };
     for _ in 0..callers {
-        mesh.callers.push(TestSidecar::caller(&mesh._registry, &[]).await);
+        mesh.callers.push(TestSidecar::caller(&mesh._registry, others).await);
     }
     mesh
 }
@@ -36,6 +46,12 @@ async fn mesh(agent: &ScriptedAgent, callers: usize) -> Mesh {
 impl Mesh {
     async fn call(&self, arguments: &Value) -> Answer {
         self.callers[0].call("work", arguments).await
+    }
+
+    /// A call whose caller wants to hear what happens on the way.
+    async fn listen(&self) -> Response {
+        let url = format!("http://{}/call/work", self.callers[0].address);
+        http::client().post(&url).header("accept", "text/event-stream").body("{}").send().await.unwrap()
     }
 }
 
@@ -168,18 +184,36 @@ async fn what_goes_wrong_is_told_as_without_the_port() {
 }
 
 #[tokio::test]
+async fn an_agent_that_takes_no_handshake_says_so_itself() {
+    let agent = WebAgent::start("a").await;
+    for status in [307, 401, 429, 500, 503] {
+        let endpoint = format!("http://{}/status/{status}", agent.address);
+        let (direct, behind) = (TestRegistry::in_memory().await, TestRegistry::in_memory().await);
+        direct.offer("agent", &endpoint, &json!({"name": "work"}), &json!({})).await;
+        let described = manifest("agent", &endpoint, "work", false);
+        let (_beside, _) = TestSidecar::with_port(&behind, &described, &[]).await;
+        let mut told = Vec::new();
+        for registry in [&direct, &behind] {
+            let caller = TestSidecar::caller(registry, &["--max-retries", "0"]).await;
+            let answer = caller.call("work", &json!({})).await;
+            let cause = answer.json()["attempts"][0]["cause"].clone();
+            told.push((answer.status, answer.json()["code"].clone(), cause));
+        }
+        assert_eq!(told[0], told[1], "{status}");
+    }
+}
+
+#[tokio::test]
 async fn progress_passes_and_whoever_goes_away_is_heard() {
     for speech in OLDER {
         let agent = ScriptedAgent::start("a", speech).await;
         let mesh = mesh(&agent, 1).await;
-        let url = format!("http://{}/call/work", mesh.callers[0].address);
-        let listen = || http::client().post(&url).header("accept", "text/event-stream").body("{}").send();
         agent.next(&[Act::Progress(3, Duration::from_millis(20))]);
-        let text = listen().await.unwrap().text().await.unwrap();
+        let text = mesh.listen().await.text().await.unwrap();
         assert_eq!(text.matches("notifications/progress").count(), 3, "{text}");
         assert!(text.contains("event: result") && text.contains("served_by"), "{text}");
         agent.next(&[Act::Progress(10_000, Duration::from_millis(20))]);
-        let mut response = listen().await.unwrap();
+        let mut response = mesh.listen().await;
         assert!(response.chunk().await.unwrap().is_some());
         assert_eq!((agent.cancelled(), agent.abandoned()), (0, 0));
         drop(response);
@@ -187,11 +221,62 @@ async fn progress_passes_and_whoever_goes_away_is_heard() {
         until("its stream is closed", async || (agent.abandoned() == 1).then_some(())).await;
         // So it is when nothing of the answer was there yet.
         agent.next(&[Act::AnswerAfter(Duration::from_secs(60))]);
-        let before = agent.executed();
-        let pending = tokio::spawn(listen());
-        until("the call is at the agent", async || (agent.executed() > before).then_some(())).await;
-        pending.abort();
+        let (before, nothing) = (agent.executed(), json!({}));
+        let arrived = until("the call is at the agent", async || (agent.executed() > before).then_some(()));
+        tokio::select! {
+            _ = mesh.call(&nothing) => panic!("nobody answers"),
+            () = arrived => {}
+        }
         until("the agent is told again", async || (agent.cancelled() == 2).then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_gives_signs_of_life_is_waited_for_and_its_answer_is_known_by_its_stream() {
+    let agent = ScriptedAgent::start("a", Speech::Session).await;
+    let mesh = mesh_with(&agent, 1, [&IMPATIENT; 2]).await;
+    agent.always(Act::Hum(12, Duration::from_millis(100)));
+    let text = mesh.listen().await.text().await.unwrap();
+    assert!(text.contains("event: result") && text.contains("served_by"), "{text}");
+}
+
+#[tokio::test]
+async fn an_answer_that_the_agent_breaks_off_is_broken_off() {
+    let agent = ScriptedAgent::start("a", Speech::Session).await;
+    let mesh = mesh_with(&agent, 1, [&IMPATIENT, &[]]).await;
+    agent.next(&[Act::Progress(3, Duration::from_millis(10))]);
+    assert!(mesh.listen().await.text().await.unwrap().contains("event: result"));
+    // The second piece comes too late for the sidecar beside it.
+    agent.next(&[Act::Progress(3, Duration::from_millis(600))]);
+    let text = mesh.listen().await.text().await.unwrap();
+    assert!(text.contains("event: error") && text.contains("upstream_failed"), "{text}");
+}
+
+#[tokio::test]
+async fn no_peer_gets_at_the_session() {
+    let agent = ScriptedAgent::start("a", Speech::Session).await;
+    let mesh = mesh(&agent, 1).await;
+    assert_eq!(mesh.call(&json!({})).await.status, 200);
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {}});
+    let params = json!({"name": "work", "arguments": {}, "_meta": meta});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
+    let call = async |more: (&str, &str)| {
+        let url = format!("http://{}/mcp", mesh.inbound);
+        let request =
+            http::client().post(url).header("mcp-protocol-version", "2026-07-28").body(body.clone());
+        let request = request.header("mcp-method", "tools/call").header("mcp-name", "work");
+        let request = request.header("x-mesh-translate", "2026-07-28").header(more.0, more.1);
+        request.send().await.unwrap()
+    };
+    for more in [("connection", "mcp-session-id, content-type"), ("mcp-session-id", "another")] {
+        assert_eq!(call(more).await.status(), 200, "{more:?}");
+    }
+    assert_eq!((agent.executed(), agent.handshakes()), (3, 1));
+    agent.next(&[Act::Refuse(403), Act::Refuse(500)]);
+    for status in [403, 500] {
+        let refused = call(("x-any", "1")).await;
+        assert_eq!((refused.status().as_u16(), refused.headers().get("mcp-session-id")), (status, None));
     }
 }
 

@@ -141,6 +141,11 @@ impl Ask {
         splice.line()
     }
 
+    /// The request was sent, and is not needed any more to understand what is said about it.
+    pub fn was_sent(&mut self) {
+        self.body = Bytes::new();
+    }
+
     /// The line that tells the server that nobody waits any more for request `number`.
     pub fn cancellation(number: u64) -> Vec<u8> {
         call::cancelled(&Peer::Bare, number).body.to_vec()
