@@ -218,6 +218,27 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_beside_a_parameter_hides_it_from_nobody() {
+        let eu = HeaderMap::from_iter([(
+            HeaderName::from_static("mcp-param-region"),
+            HeaderValue::from_static("eu"),
+        )]);
+        let check = |arguments: &str, headers: &HeaderMap| {
+            check(&region_and_size(), arguments.as_bytes(), headers).is_ok()
+        };
+        for odd in [
+            r#"{"region":"eu","n":1e999}"#,
+            r#"{"n":"\ud800","region":"eu"}"#,
+            r#"{"region":"us","region":"eu"}"#,
+        ] {
+            assert!(check(odd, &eu) && !check(odd, &HeaderMap::new()), "{odd}");
+        }
+        for unreadable in [r#"{"region":"\ud800"}"#, r#"{"size":{"n":1e999}}"#, r#"{"\ud800":1}"#] {
+            assert!(!check(unreadable, &HeaderMap::new()) && !check(unreadable, &eu), "{unreadable}");
+        }
+    }
+
+    #[test]
     fn schemas_with_headers_where_none_can_be_are_refused() {
         for bad in [
             json!({"a": {"type": "number", "x-mcp-header": "A"}}),

@@ -100,7 +100,8 @@ impl Telling {
                 }
                 // Without a result, so that the client listens again.
                 Err(_) if self.ask.listens() => return None,
-                Err(reason) => return Some((Ok(event("message", &self.ask.failure(reason).message)), None)),
+                // Half an answer is not ended as a whole one.
+                Err(reason) => return Some((Err(reason.into()), None)),
             }
         }
     }

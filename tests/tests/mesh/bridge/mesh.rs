@@ -84,6 +84,20 @@ async fn progress_comes_through_two_sidecars_and_whoever_leaves_cancels() {
 }
 
 #[tokio::test]
+async fn an_answer_that_has_begun_is_broken_off_when_the_program_ends() {
+    let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+    let (_beside, _inbound) = TestSidecar::with_port(&registry, &manifest("s", "older", &folder), &[]).await;
+    let caller = TestSidecar::caller(&registry, &[]).await;
+    let url = format!("http://{}/call/progress", caller.address);
+    let request = http::client().post(url).header("accept", "text/event-stream");
+    let mut answer = request.json(&json!({"steps": 3_000, "ms": 20})).send().await.unwrap();
+    assert!(answer.chunk().await.unwrap().is_some());
+    assert_eq!(caller.call("crash", &json!({})).await.status, 502);
+    let rest = answer.text().await.unwrap();
+    assert!(rest.contains("event: error") && rest.contains("upstream_failed"), "{rest}");
+}
+
+#[tokio::test]
 async fn what_it_can_do_is_asked_of_the_agent_itself() {
     for era in ["current", "older"] {
         let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
