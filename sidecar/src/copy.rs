@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mesh_api::page::CapabilityRow;
+use mesh_api::query::CapabilityQuery;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::discovery::{Discovery, Remembered};
+use crate::discovery::{Discovery, Remembered, RememberedTools};
 
 /// Shortest time between two writings.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -34,6 +36,7 @@ pub struct Copy {
 struct Contents {
     saved_at: Timestamp,
     answers: Vec<Kept>,
+    tools: Vec<KeptTools>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,6 +45,21 @@ struct Kept {
     /// Seconds since the registry answered, when this was saved.
     age: f64,
     capabilities: Vec<CapabilityRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptTools {
+    query: String,
+    /// As of an answer.
+    age: f64,
+    entries: Vec<Box<RawValue>>,
+}
+
+/// All that is kept.
+#[derive(Debug, Default)]
+struct All {
+    answers: Vec<Remembered>,
+    tools: Vec<RememberedTools>,
 }
 
 // === impl Copy ===
@@ -55,9 +73,10 @@ impl Copy {
     /// Gives `discovery` what the file holds.
     pub fn load(&self, discovery: &Discovery) {
         match read(&self.file, Timestamp::now()) {
-            Ok(answers) => {
+            Ok(All { answers, tools }) => {
                 tracing::info!(file = %self.file.display(), answers = answers.len(), "remembered from the run before");
                 answers.into_iter().for_each(|answer| discovery.restore(answer));
+                tools.into_iter().for_each(|tools| discovery.restore_tools(tools));
             }
             Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {}
             Err(fault) => {
@@ -97,40 +116,53 @@ impl Copy {
     }
 
     async fn write(&self, discovery: &Discovery) -> std::io::Result<()> {
-        let bytes = contents(discovery.remembered(), Timestamp::now())?;
+        let all = All { answers: discovery.remembered(), tools: discovery.remembered_tools() };
+        let bytes = contents(all, Timestamp::now())?;
         let beside = self.file.with_extension("new");
         tokio::fs::write(&beside, bytes).await?;
         tokio::fs::rename(&beside, &self.file).await
     }
 }
 
-fn contents(answers: Vec<Remembered>, now: Timestamp) -> std::io::Result<Vec<u8>> {
+fn contents(all: All, now: Timestamp) -> std::io::Result<Vec<u8>> {
     let mut left = MAX_BYTES;
-    let kept = answers.into_iter().map(|answer| Kept {
+    let answers = all.answers.into_iter().map(|answer| Kept {
         query: answer.question.to_string(),
         age: answer.age.as_secs_f64(),
         capabilities: answer.rows,
     });
-    let kept = kept.filter(|one| {
-        let size = serde_json::to_vec(one).map_or(usize::MAX, |bytes| bytes.len());
-        let fits = size <= left;
-        left -= if fits { size } else { 0 };
-        fits
+    let answers = answers.filter(|one| fits(one, &mut left)).collect();
+    let tools = all.tools.into_iter().map(|tools| KeptTools {
+        query: tools.query.to_string(),
+        age: tools.age.as_secs_f64(),
+        entries: tools.entries,
     });
-    serde_json::to_vec(&Contents { saved_at: now, answers: kept.collect() }).map_err(Into::into)
+    let tools = tools.filter(|one| fits(one, &mut left)).collect();
+    serde_json::to_vec(&Contents { saved_at: now, answers, tools }).map_err(Into::into)
+}
+
+/// Whether there is room for it among the bytes that are left, which it takes then.
+fn fits(one: &impl Serialize, left: &mut usize) -> bool {
+    let size = serde_json::to_vec(one).map_or(usize::MAX, |bytes| bytes.len());
+    let fits = size <= *left;
+    *left -= if fits { size } else { 0 };
+    fits
 }
 
 /// What a file holds, with the ages that its answers have at `now`.
-fn read(file: &Path, now: Timestamp) -> std::io::Result<Vec<Remembered>> {
+fn read(file: &Path, now: Timestamp) -> std::io::Result<All> {
     let contents: Contents = serde_json::from_slice(&std::fs::read(file)?)?;
     // A clock that was set back makes nothing younger.
     let passed = Duration::try_from(now.duration_since(contents.saved_at)).unwrap_or_default();
+    let age = |age: f64| Some(Duration::try_from_secs_f64(age).ok()?.saturating_add(passed));
     let answers = contents.answers.into_iter().filter_map(|one| {
-        let question = one.query.parse().ok()?;
-        let age = Duration::try_from_secs_f64(one.age).ok()?.saturating_add(passed);
-        Some(Remembered { question, rows: one.capabilities, age })
+        Some(Remembered { question: one.query.parse().ok()?, rows: one.capabilities, age: age(one.age)? })
     });
-    Ok(answers.collect())
+    let tools = contents.tools.into_iter().filter_map(|one| {
+        let query = CapabilityQuery::parse(&one.query).ok()?;
+        Some(RememberedTools { query, entries: one.entries, age: age(one.age)? })
+    });
+    Ok(All { answers: answers.collect(), tools: tools.collect() })
 }
 
 #[cfg(test)]
@@ -148,7 +180,13 @@ mod tests {
         }
     }
 
-    fn write_and_read(bytes: &[u8], now: Timestamp) -> std::io::Result<Vec<Remembered>> {
+    fn of(answers: Vec<Remembered>) -> All {
+        let query = CapabilityQuery::parse("name=summarize").unwrap();
+        let entries = vec![RawValue::from_string("{\"name\": 1e2}".to_owned()).unwrap()];
+        All { answers, tools: vec![RememberedTools { query, entries, age: Duration::from_secs(7) }] }
+    }
+
+    fn write_and_read(bytes: &[u8], now: Timestamp) -> std::io::Result<All> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("discovery.json");
         std::fs::write(&file, bytes).unwrap();
@@ -158,13 +196,18 @@ mod tests {
     #[test]
     fn what_was_remembered_is_as_old_as_it_is() {
         let now = Timestamp::now();
-        let bytes = contents(vec![remembered("summarize", "")], now).unwrap();
+        let bytes = contents(of(vec![remembered("summarize", "")]), now).unwrap();
         let later = now + jiff::SignedDuration::from_secs(60);
-        let read = write_and_read(&bytes, later).unwrap();
+        let All { answers: read, tools } = write_and_read(&bytes, later).unwrap();
         assert_eq!((read.len(), read[0].age), (1, Duration::from_secs(65)));
         assert_eq!((&read[0].question, read[0].rows.len()), (&remembered("summarize", "").question, 1));
+        assert_eq!(
+            (&tools[0].query, tools[0].age),
+            (&of(Vec::new()).tools[0].query, Duration::from_secs(67))
+        );
+        assert_eq!(tools[0].entries[0].get(), "{\"name\": 1e2}");
         let earlier = now - jiff::SignedDuration::from_secs(60);
-        assert_eq!(write_and_read(&bytes, earlier).unwrap()[0].age, Duration::from_secs(5));
+        assert_eq!(write_and_read(&bytes, earlier).unwrap().answers[0].age, Duration::from_secs(5));
     }
 
     #[test]
@@ -178,8 +221,8 @@ mod tests {
     fn what_does_not_fit_is_left_out() {
         let large = "x".repeat(MAX_BYTES / 2);
         let answers = ["a", "b", "c"].map(|name| remembered(name, &large)).into_iter().collect();
-        let bytes = contents(answers, Timestamp::now()).unwrap();
+        let bytes = contents(of(answers), Timestamp::now()).unwrap();
         assert!(bytes.len() < MAX_BYTES + 1_000);
-        assert_eq!(write_and_read(&bytes, Timestamp::now()).unwrap().len(), 1);
+        assert_eq!(write_and_read(&bytes, Timestamp::now()).unwrap().answers.len(), 1);
     }
 }

@@ -11,6 +11,7 @@ use mesh_api::page::CapabilityRow;
 use mesh_api::query::CapabilityQuery;
 use mesh_client::client::Client;
 use mesh_client::error::ClientError;
+use serde_json::value::RawValue;
 
 use self::source::{PageSource, ProviderSource, StockSource};
 use crate::cache::Cache;
@@ -56,6 +57,17 @@ pub struct Remembered {
     /// What was answered.
     pub rows: Vec<CapabilityRow>,
     /// How long ago.
+    pub age: Duration,
+}
+
+/// A list of what can be called, as it is kept on the disk.
+#[derive(Debug)]
+pub struct RememberedTools {
+    /// What was asked.
+    pub query: CapabilityQuery,
+    /// The entries of the list.
+    pub entries: Vec<Box<RawValue>>,
+    /// How long ago it was answered.
     pub age: Duration,
 }
 
@@ -174,14 +186,18 @@ impl Discovery {
         self.providers.prefetch(slot);
     }
 
-    /// Which answers about providers are not empty, and the newest change in each.
+    /// Which answers about providers and tools are not empty, and the newest change in each.
     pub fn editions(&self) -> Vec<(String, u64)> {
         let answers = self.providers.slots().into_iter().filter_map(|slot| {
             let (providers, _) = slot.answer()?;
             let is_empty = providers.origin.rows.is_empty();
             (!is_empty).then(|| (slot.key.to_string(), providers.origin.resource_version))
         });
-        let mut editions: Vec<_> = answers.collect();
+        let tools = self.stocks.slots().into_iter().filter_map(|slot| {
+            let (stock, _) = slot.answer()?;
+            (!stock.tools.is_empty()).then(|| (format!("tools of {}", slot.key), stock.resource_version))
+        });
+        let mut editions: Vec<_> = answers.chain(tools).collect();
         editions.sort_unstable();
         editions
     }
@@ -194,6 +210,22 @@ impl Discovery {
             (!rows.is_empty()).then(|| Remembered { question: slot.key.clone(), rows: rows.clone(), age })
         });
         answers.collect()
+    }
+
+    /// The lists of what can be called that are not empty.
+    pub fn remembered_tools(&self) -> Vec<RememberedTools> {
+        let answers = self.stocks.slots().into_iter().filter_map(|slot| {
+            let (stock, age) = slot.answer()?;
+            let entries: Vec<_> = stock.tools.values().map(|tool| tool.listed.entry.clone()).collect();
+            (!entries.is_empty()).then(|| RememberedTools { query: slot.key.clone(), entries, age })
+        });
+        answers.collect()
+    }
+
+    /// Takes a list that was kept on the disk.
+    pub fn restore_tools(&self, remembered: RememberedTools) {
+        let stock = Stock::restored(remembered.entries, &self.stocks.source().ours);
+        self.stocks.restore(&remembered.query, Arc::new(stock), remembered.age);
     }
 
     /// Takes an answer that was kept on the disk.

@@ -9,8 +9,8 @@ use mesh_api::page::CapabilityRow;
 use mesh_mcp::front::listing::ListedTool;
 use mesh_mcp::param_header::{self, ParamHeader};
 use semver::{BuildMetadata, Version};
-use serde::Serialize;
-use serde_json::value::to_raw_value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::naming::tool_name;
@@ -92,6 +92,29 @@ struct About<'c> {
     tags: &'c Vec<String>,
 }
 
+/// What an entry says that is needed to call the tool.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Said {
+    name: String,
+    input_schema: Map<String, Value>,
+    #[serde(rename = "_meta")]
+    meta: SaidMeta,
+}
+
+#[derive(Deserialize)]
+struct SaidMeta {
+    #[serde(rename = "dev.mcp-mesh/capability")]
+    capability: SaidAbout,
+}
+
+#[derive(Deserialize)]
+struct SaidAbout {
+    name: String,
+    namespace: String,
+    version: Version,
+}
+
 // === impl Stock ===
 
 impl Stock {
@@ -112,6 +135,15 @@ impl Stock {
         let tools = best.into_values().filter_map(|row| {
             let tool = Tool::of(row, &ours.namespace)?;
             Some(((row.agent_namespace.clone(), row.capability.name.clone()), Arc::new(tool)))
+        });
+        Self { tools: tools.collect(), ..Self::default() }
+    }
+
+    /// What was offered before, from the entries of its list.
+    pub fn restored(entries: Vec<Box<RawValue>>, ours: &Ours) -> Self {
+        let tools = entries.into_iter().filter_map(|entry| {
+            let tool = Tool::restored(entry, &ours.namespace)?;
+            Some(((tool.namespace.clone(), tool.capability.clone()), Arc::new(tool)))
         });
         Self { tools: tools.collect(), ..Self::default() }
     }
@@ -167,6 +199,18 @@ impl Tool {
             versions: like(&capability.version),
             params: params.unwrap_or_default(),
         })
+    }
+}
+
+impl Tool {
+    /// A tool from its entry; `None` when it is none that we would list.
+    fn restored(entry: Box<RawValue>, own: &str) -> Option<Self> {
+        let said: Said = serde_json::from_str(entry.get()).ok()?;
+        let SaidAbout { name: capability, namespace, version } = said.meta.capability;
+        let name = tool_name(&namespace, &capability, own);
+        let params = param_header::of_schema(&said.input_schema).ok()?;
+        let (listed, versions) = (ListedTool { name, entry }, like(&version));
+        (said.name == listed.name).then_some(Self { listed, capability, namespace, versions, params })
     }
 }
 
@@ -280,6 +324,27 @@ mod tests {
         assert!(stock(json!({"type": "object", "x": "y".repeat(MAX_ENTRY)})).tools.is_empty());
         let bad = json!({"type": "object", "properties": {"n": {"type": "number", "x-mcp-header": "N"}}});
         assert!(stock(bad).tools.is_empty());
+    }
+
+    #[test]
+    fn a_list_that_was_kept_is_the_same_list() {
+        let schema =
+            json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
+        let rows = [
+            row("a", "prod", json!({"name": "sum", "version": "2.1.0", "input_schema": schema}), "healthy"),
+            row("b", "test", json!({"name": "sum", "version": "0.3.1"}), "healthy"),
+        ];
+        let before = stock(&rows);
+        let entries =
+            |stock: &Stock| stock.tools.values().map(|tool| tool.listed.entry.clone()).collect::<Vec<_>>();
+        let ours = |namespace: &str| Ours { namespace: namespace.to_owned(), id: None };
+        let after = Stock::restored(entries(&before), &ours("prod"));
+        let shown = |stock: &Stock| format!("{:?}", stock.tools);
+        assert_eq!(shown(&before), shown(&after));
+        // Of an agent of another namespace the tools have other names.
+        assert!(Stock::restored(entries(&before), &ours("test")).tools.is_empty());
+        let rubbish = serde_json::from_str(r#"{"name":"sum"}"#).unwrap();
+        assert!(Stock::restored(vec![rubbish], &ours("prod")).tools.is_empty());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use mesh_tests::wait::until;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::mesh_as_tools::ask;
+
 async fn offering(registry: &TestRegistry, id: &str) -> ScriptedAgent {
     let agent = ScriptedAgent::start(id, Speech::Current).await;
     registry.offer(id, &agent.endpoint(), &json!({"name": "work"}), &json!({})).await;
@@ -22,12 +24,26 @@ async fn a_sidecar_that_starts_while_the_registry_is_away_knows_what_the_one_bef
     let _agent = offering(&registry, "a").await;
     let mut before = TestSidecar::caller(&registry, &copy).await;
     assert_eq!(before.call("work", &json!({})).await.status, 200);
-    until("the copy is on the disk", async || std::fs::metadata(&file).ok().map(drop)).await;
+    let call = json!({"name": "work", "arguments": {}});
+    let listed = ask(&before, true, "tools/list", json!({})).await;
+    let called = ask(&before, true, "tools/call", call.clone()).await;
+    assert_eq!(called["result"]["structuredContent"]["served_by"], "a", "{called}");
+    until("the copy is on the disk", async || {
+        let copy = std::fs::read_to_string(&file).ok()?;
+        ["inputSchema", "version_constraint"].iter().all(|part| copy.contains(part)).then_some(())
+    })
+    .await;
     before.program.kill().await;
     registry.program.kill().await;
     let after = TestSidecar::caller(&registry, &copy).await;
     let answer = after.call("work", &json!({})).await;
     assert_eq!((answer.status, answer.header("x-mesh-agent")), (200, "a"), "{}", answer.text());
+    assert_eq!(
+        ask(&after, true, "tools/list", json!({})).await["result"]["tools"],
+        listed["result"]["tools"]
+    );
+    let called = ask(&after, true, "tools/call", call).await;
+    assert_eq!(called["result"]["structuredContent"]["served_by"], "a", "{called}");
     let without = TestSidecar::caller(&registry, &[]).await;
     assert_eq!(without.call("work", &json!({})).await.status, 503);
     // Rubbish in the file, or no place for it, is no reason not to start.
