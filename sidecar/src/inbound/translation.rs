@@ -24,6 +24,7 @@ use crate::speech::shake_hands;
 
 /// The method with which a peer's sidecar makes sure whom it speaks with.
 const DISCOVER: &str = "server/discover";
+
 /// Knows whether our agent is to be translated.
 #[derive(Debug)]
 pub struct Translator {
