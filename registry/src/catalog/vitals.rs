@@ -21,6 +21,9 @@ use crate::store::change::{Beat, HERE, Via};
 /// How much later silence begins when another registry heard the agent: what it hears comes once a second.
 /// It is missed for longer than that before anybody is.
 const UNDERWAY: Duration = Duration::from_secs(4);
+/// How long before an agent is known here what is heard of it is put in order: longer than etcd keeps its past, which is
+/// what a registry catches up on.
+const PAST: Duration = Duration::from_secs(600);
 /// In place of the time of the last heartbeat when there was none.
 const NEVER: i64 = i64::MIN;
 
@@ -37,10 +40,12 @@ pub struct TooMuchSaid;
 /// What is heard from one agent during one life.
 #[derive(Debug)]
 pub struct Vitals {
-    born: Instant,
-    /// In microseconds after `born`, as what it is judged by: silence is counted anew now and then.
+    /// What the times below are counted from: earlier than anything that is told of the agent.
+    origin: Instant,
+    /// In microseconds after `origin`, as what it is judged by: silence is counted anew now and then.
     silent_since: AtomicU64,
-    /// In microseconds after `born`: when the newest heartbeat that is known came in, here or elsewhere.
+    /// In microseconds after `origin`: when the newest heartbeat that is known came in, here or elsewhere. 0 when nobody
+    /// knows: there was none, or whoever heard it is gone.
     heard_at: AtomicU64,
     /// In milliseconds since 1970.
     last_heartbeat: AtomicI64,
@@ -85,20 +90,21 @@ impl Vitals {
     /// another registry heard it meanwhile.
     pub fn restored(beat: &Beat, now: Instant) -> Self {
         let elsewhere = beat.via.filter(|via| via.replica != HERE);
-        let born = elsewhere.and_then(|via| now.checked_sub(via.ago)).unwrap_or(now);
-        let this = Self::new(beat.at, beat.reported, born);
+        let silent_since = elsewhere.map_or(now, |via| before(now, via.ago) + UNDERWAY);
+        let this = Self::new(beat.at, beat.reported, silent_since);
         this.repeat(beat);
-        if let Some(via) = elsewhere {
+        if let Some(via) = beat.via {
             this.heard_by.store(via.replica, Relaxed);
-            this.registered(born + UNDERWAY);
+            this.heard_at.store(this.count(before(now, via.ago)), Relaxed);
         }
         this
     }
 
-    fn new(last_heartbeat: i64, reported: Reported, now: Instant) -> Self {
+    fn new(last_heartbeat: i64, reported: Reported, silent_since: Instant) -> Self {
+        let origin = before(silent_since, PAST);
         Self {
-            born: now,
-            silent_since: AtomicU64::new(0),
+            origin,
+            silent_since: AtomicU64::new(micros(silent_since, origin)),
             heard_at: AtomicU64::new(0),
             last_heartbeat: AtomicI64::new(last_heartbeat),
             reported: AtomicU8::new(reported as u8),
@@ -122,7 +128,7 @@ impl Vitals {
         self.reported.store(heartbeat.status as u8, Relaxed);
         self.heard_by.store(HERE, Relaxed);
         self.registered(now.instant);
-        self.heard_at.store(self.after_birth(now.instant), Relaxed);
+        self.heard_at.store(self.count(now.instant), Relaxed);
         // Released last: who sees that it was heard sees the rest too.
         self.last_heartbeat.store(now.wall.as_millisecond(), Release);
         Ok(!self.is_unflushed.swap(true, AcqRel))
@@ -130,21 +136,21 @@ impl Vitals {
 
     /// The agent has registered anew, so it is not silent; it is not heard of its health either.
     pub fn registered(&self, now: Instant) {
-        self.silent_since.store(self.after_birth(now), Relaxed);
+        self.silent_since.store(self.count(now), Relaxed);
     }
 
-    fn after_birth(&self, then: Instant) -> u64 {
-        u64::try_from(then.saturating_duration_since(self.born).as_micros()).unwrap_or(u64::MAX)
+    /// A moment as it is kept.
+    fn count(&self, then: Instant) -> u64 {
+        micros(then, self.origin)
     }
 
     /// Takes in what another registry heard, unless what is known is newer. Returns whether it is not.
     pub fn overheard(&self, beat: &Beat, via: Via, now: Instant) -> bool {
-        let heard = now.checked_sub(via.ago).unwrap_or(now);
-        let known = self.born + Duration::from_micros(self.heard_at.load(Relaxed));
-        if self.signs().heard && heard < known {
+        let heard = before(now, via.ago);
+        if self.count(heard) < self.heard_at.load(Relaxed) {
             return false;
         }
-        self.heard_at.store(self.after_birth(heard), Relaxed);
+        self.heard_at.store(self.count(heard), Relaxed);
         self.take_over(beat, via.replica, heard);
         true
     }
@@ -210,7 +216,7 @@ impl Vitals {
     /// What the rule of health wants to know.
     pub fn signs(&self) -> Signs {
         let heard = self.last_heartbeat.load(Acquire) != NEVER;
-        let silent_since = self.born + Duration::from_micros(self.silent_since.load(Relaxed));
+        let silent_since = self.origin + Duration::from_micros(self.silent_since.load(Relaxed));
         Signs { heard, silent_since, reported: self.reported() }
     }
 
@@ -272,6 +278,16 @@ impl Vitals {
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Said>>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `ago` before `now`.
+fn before(now: Instant, ago: Duration) -> Instant {
+    now.checked_sub(ago).unwrap_or(now)
+}
+
+/// Microseconds from `origin` to a moment that is known: at least 1.
+fn micros(then: Instant, origin: Instant) -> u64 {
+    u64::try_from(then.saturating_duration_since(origin).as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
 /// The time that a number of milliseconds stands for.
@@ -378,6 +394,27 @@ mod tests {
         assert!(!vitals.overheard(&beat(1), via(HERE, SECOND * 8), adopted + SECOND));
         assert!(vitals.overheard(&beat(3), via(4, SECOND), adopted + SECOND * 2));
         assert_eq!(load(), json!(3));
+    }
+
+    #[test]
+    fn what_was_heard_before_an_agent_is_known_here_is_put_in_order_too() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let (now, ago) = (Instant::now(), |seconds| Via { replica: 3, ago: SECOND * seconds });
+        let beat = |at: i64, reported, via| Beat { at, life: 1, reported, said: None, via };
+        // Another registry was told of the agent a minute before, and its heartbeats come right behind the registration.
+        let vitals = Vitals::unheard(now);
+        let overheard = |reported, seconds| vitals.overheard(&beat(0, reported, None), ago(seconds), now);
+        assert!(overheard(Reported::Healthy, 39) && overheard(Reported::Draining, 9));
+        assert!(!overheard(Reported::Healthy, 20), "older than the one that came before it");
+        assert_eq!(vitals.signs().reported, Reported::Draining);
+        // What was heard before a restart by one that is there is as old as it says.
+        let vitals = Vitals::restored(&beat(0, Reported::Draining, Some(ago(20))), now);
+        assert!(!vitals.overheard(&beat(0, Reported::Healthy, None), ago(30), now));
+        assert!(vitals.overheard(&beat(0, Reported::Healthy, None), ago(10), now));
+        // When one is gone nobody knows, so that whoever is there knows better.
+        let vitals = Vitals::restored(&beat(0, Reported::Draining, None), now);
+        assert!(vitals.overheard(&beat(1, Reported::Healthy, None), ago(2), now));
+        assert!(vitals.signs().reported == Reported::Healthy && vitals.signs().silent_since >= now);
     }
 
     #[test]
