@@ -13,7 +13,7 @@ use super::layout::{self, Keys, Place};
 use super::members::is_outage;
 use super::session::{Session, wall};
 use super::wire::{KeyValue, RangeRequest};
-use crate::store::change::{Beat, Beats, HERE, Snapshot, Stored};
+use crate::store::change::{self, Beat, Beats, HERE, Snapshot, Stored};
 use crate::store::error::OpenError;
 
 /// How large a page of a snapshot is meant to be, in bytes; and how many keys the first one has, and any one at most.
@@ -138,29 +138,35 @@ impl Session {
             match layout::place(&row.key) {
                 Some(Place::Replica(replica)) => drop(present.insert(replica)),
                 Some(Place::Beats(replica, _)) => {
+                    // What this process wrote under an earlier name is its own as well.
+                    let replica = if self.peers.is_mine(replica) { self.replica.lease() } else { replica };
                     flushes.entry(replica).or_default().push(Flush::decode(row.value).unwrap_or_default());
                 }
                 _ => {}
             }
         }
         present.iter().for_each(|replica| self.peers.arrived(*replica, Some(began)));
-        for (replica, flushes) in flushes {
+        for (replica, mut flushes) in flushes {
+            flushes.sort_by_key(|flush| flush.uptime);
             let (number, newest) = if self.peers.is_mine(replica) {
                 (Some(HERE), u64::try_from(self.moment().uptime.as_millis()).unwrap_or(u64::MAX))
             } else {
                 let number = self.peers.number(replica).filter(|_| present.contains(&replica));
-                (number, flushes.iter().map(|flush| flush.uptime).max().unwrap_or_default())
+                (number, flushes.last().map_or(0, |flush| flush.uptime))
             };
             if number.is_none() {
                 self.replica.bury(replica, began);
             }
+            // First what one replica said, in its own order: a flush without metadata goes on from its own ones before.
+            let mut told = Beats::new();
             for flush in flushes {
                 let since = Duration::from_millis(newest.saturating_sub(flush.uptime)) + began.elapsed();
-                for (id, beat) in flush.unpack(Reading { wall: wall(), since, replica: number }) {
-                    match beats.get_mut(&id) {
-                        Some(known) => merge(known, beat),
-                        None => drop(beats.insert(id, beat)),
-                    }
+                change::add(&mut told, flush.unpack(Reading { wall: wall(), since, replica: number }));
+            }
+            for (id, beat) in told {
+                match beats.get_mut(&id) {
+                    Some(known) => merge(known, beat),
+                    None => drop(beats.insert(id, beat)),
                 }
             }
         }
@@ -168,7 +174,7 @@ impl Session {
     }
 }
 
-/// Two replicas heard an agent, or one at different times: what was said later counts. How long it has been silent is
+/// Two replicas heard an agent: what was said later counts. How long it has been silent is
 /// known of those who are there; it is only when a replica is gone that heard it later than those that it is not known.
 fn merge(known: &mut Beat, other: Beat) {
     let is_later = match (known.via, other.via) {
@@ -178,4 +184,76 @@ fn merge(known: &mut Beat, other: Beat) {
     };
     let (later, earlier) = if is_later { (other, known.clone()) } else { (known.clone(), other) };
     *known = later.after(Some(&earlier));
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_api::health::Reported;
+
+    use super::super::beats::{self, Moment};
+    use super::*;
+    use crate::store::change::Via;
+    use crate::store::url::StoreUrl;
+
+    const WALL: i64 = 1_000_000;
+
+    fn session() -> Session {
+        let StoreUrl::Etcd(endpoints) = "etcd://127.0.0.1:1".parse().unwrap() else { unreachable!() };
+        Session::new(&endpoints).unwrap()
+    }
+
+    /// What a replica writes at second `second`: that it heard an agent at second `heard` say that.
+    fn row(key: Vec<u8>, second: u64, heard: Option<(u64, Option<&str>)>) -> KeyValue {
+        let (at, now) = (|second: u64| WALL + 1_000 * second as i64, Duration::from_secs(second));
+        let beat = |(heard, said): (u64, Option<&str>)| {
+            let via = Some(Via { replica: HERE, ago: now - Duration::from_secs(heard) });
+            let beat =
+                Beat { at: at(heard), life: 1, reported: Reported::Healthy, said: said.map(Into::into), via };
+            ("a".to_owned(), beat)
+        };
+        let beats = heard.into_iter().map(beat).collect();
+        let value = beats::pack(&beats, Moment { wall: at(second), uptime: now }, 0, 1).remove(0).1;
+        KeyValue { key: key.into(), value, ..KeyValue::default() }
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_that_repeats_no_metadata_goes_on_from_those_of_its_own_replica() {
+        let (old, new) = (Some(r#"{"k":1}"#), Some(r#"{"k":2}"#));
+        // Replica 9 hears the agent say something new, sums up and hears it again. Replica 7 heard it before all of that, or
+        // so late in between that 9 did not know of it yet.
+        for heard in [0, 7] {
+            let rows = vec![
+                row(layout::flush(7, 0), heard, Some((heard, old))),
+                row(layout::flush(7, 2), 12, None),
+                row(layout::flush(9, 2), 10, Some((10, None))),
+                row(layout::flush(9, 3), 12, None),
+                KeyValue { key: layout::replica(7).into(), ..KeyValue::default() },
+                KeyValue { key: layout::replica(9).into(), ..KeyValue::default() },
+                row(layout::sum(9, 1), 6, Some((5, new))),
+            ];
+            let (session, mut beats) = (session(), Beats::new());
+            assert_eq!(session.hear_all(rows, Instant::now(), &mut beats), BTreeSet::from([7, 9]));
+            let (beat, via) = (&beats["a"], beats["a"].via.unwrap());
+            assert_eq!((beat.said.as_deref(), Some(via.replica)), (new, session.peers.number(9)));
+            assert!(via.ago >= Duration::from_secs(2), "{via:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_this_process_said_under_an_earlier_name_is_its_own() {
+        let session = session();
+        [5, 9].into_iter().for_each(|lease| session.peers.is_me(lease));
+        session.replica.rename(5, Instant::now());
+        let (own, other) = (Some(r#"{"k":2}"#), Some(r#"{"k":1}"#));
+        let rows = vec![
+            row(layout::flush(5, 0), 10, Some((10, None))),
+            row(layout::flush(3, 0), 0, Some((0, other))),
+            row(layout::flush(3, 1), 12, None),
+            row(layout::flush(9, 0), 5, Some((5, own))),
+            KeyValue { key: layout::replica(3).into(), ..KeyValue::default() },
+        ];
+        let mut beats = Beats::new();
+        session.hear_all(rows, Instant::now(), &mut beats);
+        assert_eq!((beats["a"].said.as_deref(), beats["a"].via.map(|via| via.replica)), (own, Some(HERE)));
+    }
 }
