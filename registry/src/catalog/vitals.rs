@@ -144,10 +144,12 @@ impl Vitals {
         micros(then, self.origin)
     }
 
-    /// Takes in what another registry heard, unless what is known is newer. Returns whether it is not.
+    /// Takes in what another registry heard, unless what is known is newer: then no more than metadata of which nothing
+    /// is known. Returns whether it is not.
     pub fn overheard(&self, beat: &Beat, via: Via, now: Instant) -> bool {
         let heard = before(now, via.ago);
         if self.count(heard) < self.heard_at.load(Relaxed) {
+            self.complete(beat);
             return false;
         }
         self.heard_at.store(self.count(heard), Relaxed);
@@ -186,11 +188,23 @@ impl Vitals {
         }
     }
 
+    /// Takes in what was said elsewhere.
     fn repeat(&self, beat: &Beat) {
-        let said = beat.said.as_deref().and_then(|said| serde_json::from_str(said).ok());
-        if let Some(metadata) = said {
-            // It was not too much for whoever heard it.
+        if let Some(metadata) = metadata(beat) {
+            // It was not too much for whoever heard it. If it is with what is known here, that stays.
             let _ = self.say(metadata);
+        }
+    }
+
+    /// Takes in what was said elsewhere under keys that are not known here. Whoever told it does not know the rest, or so it
+    /// seems: what is said to us next goes to the store whole.
+    fn complete(&self, beat: &Beat) {
+        if let Some(mut metadata) = metadata(beat) {
+            let known = self.said();
+            metadata.retain(|key, _| known.as_ref().is_none_or(|known| !known.metadata.contains_key(key)));
+            // If it is too much with what is known here, that stays.
+            let _ = self.say(metadata);
+            self.told.store(0, Release);
         }
     }
 
@@ -278,6 +292,11 @@ impl Vitals {
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Said>>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The metadata that come with a heartbeat that was heard elsewhere.
+fn metadata(beat: &Beat) -> Option<Map<String, Value>> {
+    beat.said.as_deref().and_then(|said| serde_json::from_str(said).ok())
 }
 
 /// `ago` before `now`.
@@ -415,6 +434,28 @@ mod tests {
         let vitals = Vitals::restored(&beat(0, Reported::Draining, None), now);
         assert!(vitals.overheard(&beat(1, Reported::Healthy, None), ago(2), now));
         assert!(vitals.signs().reported == Reported::Healthy && vitals.signs().silent_since >= now);
+    }
+
+    #[test]
+    fn metadata_that_are_told_too_late_add_what_is_not_known_and_are_answered_with_all_that_is() {
+        let (now, vitals) = (Moment::now(), Vitals::unheard(Instant::now()));
+        let take = |metadata: Value| {
+            vitals.beat(heartbeat(json!({"agent_id": "a", "metadata": metadata})), now).unwrap();
+            vitals.take_unflushed(1, now.instant).unwrap().said
+        };
+        let too_late = |said: Option<Value>| {
+            let said = said.map(|said| said.to_string().into());
+            let beat = Beat { said, ..vitals.heard_here(1, now.instant).unwrap() };
+            assert!(!vitals.overheard(&beat, Via { replica: 3, ago: Duration::from_secs(9) }, now.instant));
+        };
+        assert_eq!(take(json!({"load": 2})), Some(r#"{"load":2}"#.into()));
+        too_late(None);
+        assert_eq!(take(json!({})), None, "nobody said otherwise");
+        too_late(Some(json!({"load": 1, "memory": 3})));
+        assert_eq!(take(json!({})), Some(r#"{"load":2,"memory":3}"#.into()));
+        too_late(Some(json!({"long": "x".repeat(MAX_SAID - 20)})));
+        assert_eq!(take(json!({})), Some(r#"{"load":2,"memory":3}"#.into()), "together it is too much");
+        assert_eq!(take(json!({})), None);
     }
 
     #[test]
