@@ -127,16 +127,18 @@ impl Vitals {
         }
         self.reported.store(heartbeat.status as u8, Relaxed);
         self.heard_by.store(HERE, Relaxed);
-        self.registered(now.instant);
-        self.heard_at.store(self.count(now.instant), Relaxed);
+        let heard = self.count(now.instant);
+        self.silent_since.store(heard, Relaxed);
+        self.heard_at.store(heard, Relaxed);
         // Released last: who sees that it was heard sees the rest too.
         self.last_heartbeat.store(now.wall.as_millisecond(), Release);
         Ok(!self.is_unflushed.swap(true, AcqRel))
     }
 
-    /// The agent has registered anew, so it is not silent; it is not heard of its health either.
+    /// The agent has registered anew, so it is not silent; it is not heard of its health either. Silence that begins later
+    /// is not counted from now.
     pub fn registered(&self, now: Instant) {
-        self.silent_since.store(self.count(now), Relaxed);
+        self.silent_since.fetch_max(self.count(now), Relaxed);
     }
 
     /// A moment as it is kept.
@@ -163,8 +165,7 @@ impl Vitals {
         self.heard_by.store(replica, Relaxed);
         // What is said to us next goes to the store whole: it may have lost what we told it.
         self.told.store(0, Release);
-        // Silence that is counted anew is not counted from before that.
-        self.registered((heard + UNDERWAY).max(self.signs().silent_since));
+        self.registered(heard + UNDERWAY);
         self.last_heartbeat.store(beat.at, Release);
     }
 
@@ -184,7 +185,7 @@ impl Vitals {
         if self.heard_by.compare_exchange(replica, HERE, Relaxed, Relaxed).is_ok()
             && self.signs().silent_since + timeout > missed
         {
-            self.registered(now.max(self.signs().silent_since));
+            self.registered(now);
         }
     }
 
@@ -481,6 +482,18 @@ mod tests {
         };
         assert_eq!([say("a"), say("b"), say("a")], [Ok(true), Err(TooMuchSaid), Ok(false)]);
         assert_eq!(vitals.said().unwrap().metadata.len(), 1);
+    }
+
+    #[test]
+    fn a_registration_takes_nothing_from_the_time_that_what_is_heard_elsewhere_has() {
+        let (now, vitals) = (Instant::now(), Vitals::unheard(Instant::now()));
+        let beat = Beat { at: 0, life: 1, reported: Reported::Healthy, said: None, via: None };
+        assert!(vitals.overheard(&beat, Via { replica: 3, ago: Duration::ZERO }, now));
+        vitals.registered(now + UNDERWAY / 4);
+        let silence = || (now + UNDERWAY * 2).saturating_duration_since(vitals.signs().silent_since);
+        assert!(silence() < UNDERWAY + Duration::from_micros(2), "{:?}", silence());
+        vitals.registered(now + UNDERWAY * 2);
+        assert!(silence() < Duration::from_micros(2), "{:?}", silence());
     }
 
     #[test]

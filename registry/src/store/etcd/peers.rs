@@ -41,6 +41,8 @@ struct Peer {
     number: u32,
     /// When its last flush was made that has come by; `None` for one that has only come, and heard nobody yet.
     heard: Option<Instant>,
+    /// Whether its loss has been told, and not been taken in yet.
+    is_lost: bool,
     quickest: Quickest,
 }
 
@@ -107,7 +109,7 @@ impl Peers {
         let mut known = self.lock();
         if !known.mine.contains(&replica) {
             let number = known.numbers + 1;
-            let peer = Peer { number, heard, quickest: Quickest::default() };
+            let peer = Peer { number, heard, is_lost: false, quickest: Quickest::default() };
             known.numbers = known.others.entry(replica).or_insert(peer).number.max(known.numbers);
         }
     }
@@ -117,10 +119,13 @@ impl Peers {
         self.lock().others.keys().filter(|replica| !replicas.contains(replica)).copied().collect()
     }
 
-    /// A replica that is gone; `None` when it was not there, or is this one.
+    /// A replica is gone, which is to be told: what comes from it behind that is under nobody's number. `None` when it was
+    /// not there, is this one, or its loss has been told.
     pub(super) fn lost(&self, replica: i64, now: Instant) -> Option<Lost> {
-        let known = self.lock();
-        known.others.get(&replica).map(|peer| Lost { number: peer.number, heard: peer.heard.unwrap_or(now) })
+        let mut known = self.lock();
+        let peer = known.others.get_mut(&replica).filter(|peer| !peer.is_lost)?;
+        peer.is_lost = true;
+        Some(Lost { number: peer.number, heard: peer.heard.unwrap_or(now) })
     }
 
     /// The loss of a replica has been taken in.
@@ -134,7 +139,7 @@ impl Peers {
 
     /// The number of a replica that is there and not this one.
     pub(super) fn number(&self, replica: i64) -> Option<u32> {
-        self.lock().others.get(&replica).map(|peer| peer.number)
+        self.lock().others.get(&replica).filter(|peer| !peer.is_lost).map(|peer| peer.number)
     }
 
     /// How long a flush was under way that a replica made `uptime` after its start: how much longer, that is, than its
@@ -219,6 +224,11 @@ mod tests {
         assert_eq!(cause(&peers, start + SECOND * 5), None);
         assert_eq!(peers.lost(7, start), Some(Lost { number: 1, heard: start + SECOND * 4 }));
         assert_eq!(cause(&peers, start + SECOND * 8), Some(Cause::Replica));
+        assert_eq!(
+            (peers.number(7), peers.lost(7, start)),
+            (None, None),
+            "nobody would take over from it again"
+        );
         peers.forget(7);
         assert_eq!((cause(&peers, start + SECOND * 8), peers.lost(7, start)), (None, None));
     }

@@ -42,8 +42,8 @@ impl Replica {
         self.lock().lease
     }
 
-    /// It has a lease, the first one or one in place of another that has run out: all that it knows is told again under
-    /// the new name.
+    /// It has a lease, the first one or one in place of another that has run out. A sum under the new name is due, for those
+    /// who start from now on; those who are there have heard it all, and go on from the flushes.
     pub(super) fn rename(&self, lease: i64, now: Instant) {
         let mut state = self.lock();
         let before = std::mem::replace(&mut state.lease, lease);
