@@ -48,6 +48,7 @@ pub mod layout;
 pub mod outline;
 pub mod vitals;
 
+pub mod said;
 pub mod terms;
 pub mod versions;
 
@@ -78,9 +79,9 @@ use self::page::Page;
 use self::progress::Progress;
 use self::query::{Kind, Question};
 use self::record::Record;
+use self::said::TooMuchSaid;
 use self::seats::{Seated, Seats};
 use self::unflushed::Unflushed;
-use self::vitals::TooMuchSaid;
 use self::watcher::{Filter, Watcher};
 use crate::health::{AgentTypes, Vantage};
 use crate::moment::Moment;

@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use super::fuzzy::Score;
 use super::layout::Span;
 use super::record::Record;
-use super::vitals::{Said, Showing};
+use super::said::Said;
+use super::vitals::Showing;
 
 /// Writes the agent as it is answered, with what is shown of its vitals: the JSON of a [`mesh_api::agent::Agent`].
 pub fn agent(record: &Record, shown: &Showing, status: Status, score: Option<Score>, out: &mut Vec<u8>) {

@@ -1,6 +1,7 @@
 //! What is heard from one agent during one life. Shared by the versions of its record, so that no heartbeat is lost
-//! while its registration changes. A heartbeat sets a few atomics; only metadata that differ from what was said
-//! before take a lock, and that of one agent alone.
+//! while its registration changes. A heartbeat sets a few atomics, under a lock of that agent alone, which nobody holds
+//! but who changes them too: else what is heard here and elsewhere at once could be taken by halves. Answers read the
+//! atomics, and take the lock only to show metadata.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
@@ -12,8 +13,8 @@ use mesh_api::health::Reported;
 use mesh_api::heartbeat::Heartbeat;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
-use xxhash_rust::xxh3::xxh3_64;
 
+use super::said::{Said, TooMuchSaid};
 use crate::health::Signs;
 use crate::moment::Moment;
 use crate::store::change::{Beat, HERE, Via};
@@ -26,16 +27,6 @@ const UNDERWAY: Duration = Duration::from_secs(4);
 const PAST: Duration = Duration::from_secs(600);
 /// In place of the time of the last heartbeat when there was none.
 const NEVER: i64 = i64::MIN;
-
-/// Most metadata that the heartbeats of an agent may bring in all, in bytes of JSON: they are shown with every answer.
-pub const MAX_SAID: usize = 64 * 1024;
-
-/// The metadata of an agent's heartbeats are more than is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "must be at most {MAX_SAID} bytes in all that an agent's heartbeats bring, say less under fewer keys"
-)]
-pub struct TooMuchSaid;
 
 /// What is heard from one agent during one life.
 #[derive(Debug)]
@@ -55,6 +46,7 @@ pub struct Vitals {
     /// The fingerprint of what was said when the store was told last.
     told: AtomicU64,
     is_unflushed: AtomicBool,
+    /// Held by whoever takes something in, or out for the store, from beginning to end.
     said: Mutex<Option<Arc<Said>>>,
     /// The fingerprint of what is said; 0 when nothing is. Beside the lock, because every answer that is given again
     /// asks for it.
@@ -69,17 +61,6 @@ pub struct Showing {
     pub said: Option<Arc<Said>>,
 }
 
-/// The metadata that heartbeats brought.
-#[derive(Debug)]
-pub struct Said {
-    /// By key.
-    pub metadata: Map<String, Value>,
-    /// The same as JSON.
-    pub json: String,
-    /// Differs when the metadata differ; never 0.
-    pub fingerprint: u64,
-}
-
 impl Vitals {
     /// Of an agent that has registered and not been heard.
     pub fn unheard(now: Instant) -> Self {
@@ -92,7 +73,7 @@ impl Vitals {
         let elsewhere = beat.via.filter(|via| via.replica != HERE);
         let silent_since = elsewhere.map_or(now, |via| before(now, via.ago) + UNDERWAY);
         let this = Self::new(beat.at, beat.reported, silent_since);
-        this.repeat(beat);
+        this.repeat(&mut this.lock(), beat);
         if let Some(via) = beat.via {
             this.heard_by.store(via.replica, Relaxed);
             this.heard_at.store(this.count(before(now, via.ago)), Relaxed);
@@ -101,10 +82,9 @@ impl Vitals {
     }
 
     fn new(last_heartbeat: i64, reported: Reported, silent_since: Instant) -> Self {
-        let origin = before(silent_since, PAST);
-        Self {
-            origin,
-            silent_since: AtomicU64::new(micros(silent_since, origin)),
+        let this = Self {
+            origin: before(silent_since, PAST),
+            silent_since: AtomicU64::new(0),
             heard_at: AtomicU64::new(0),
             last_heartbeat: AtomicI64::new(last_heartbeat),
             reported: AtomicU8::new(reported as u8),
@@ -113,7 +93,9 @@ impl Vitals {
             is_unflushed: AtomicBool::new(false),
             said: Mutex::new(None),
             saying: AtomicU64::new(0),
-        }
+        };
+        this.registered(silent_since);
+        this
     }
 
     /// Takes in a heartbeat; its metadata add to what earlier ones said. Returns whether the store has to be told,
@@ -122,8 +104,9 @@ impl Vitals {
     /// # Errors
     /// When the metadata get too large. Nothing was taken in then.
     pub fn beat(&self, heartbeat: Heartbeat, now: Moment) -> Result<bool, TooMuchSaid> {
+        let mut said = self.lock();
         if !heartbeat.metadata.is_empty() {
-            self.say(heartbeat.metadata)?;
+            self.say(&mut said, heartbeat.metadata)?;
         }
         self.reported.store(heartbeat.status as u8, Relaxed);
         self.heard_by.store(HERE, Relaxed);
@@ -141,26 +124,26 @@ impl Vitals {
         self.silent_since.fetch_max(self.count(now), Relaxed);
     }
 
-    /// A moment as it is kept.
+    /// A moment that is known, as it is kept.
     fn count(&self, then: Instant) -> u64 {
-        micros(then, self.origin)
+        u64::try_from(then.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX).max(1)
     }
 
     /// Takes in what another registry heard, unless what is known is newer: then no more than metadata of which nothing
     /// is known. Returns whether it is not.
     pub fn overheard(&self, beat: &Beat, via: Via, now: Instant) -> bool {
-        let heard = before(now, via.ago);
+        let (mut said, heard) = (self.lock(), before(now, via.ago));
         if self.count(heard) < self.heard_at.load(Relaxed) {
-            self.complete(beat);
+            self.complete(&mut said, beat);
             return false;
         }
         self.heard_at.store(self.count(heard), Relaxed);
-        self.take_over(beat, via.replica, heard);
+        self.take_over(&mut said, beat, via.replica, heard);
         true
     }
 
-    fn take_over(&self, beat: &Beat, replica: u32, heard: Instant) {
-        self.repeat(beat);
+    fn take_over(&self, said: &mut Option<Arc<Said>>, beat: &Beat, replica: u32, heard: Instant) {
+        self.repeat(said, beat);
         self.reported.store(beat.reported as u8, Relaxed);
         self.heard_by.store(replica, Relaxed);
         // What is said to us next goes to the store whole: it may have lost what we told it.
@@ -172,16 +155,20 @@ impl Vitals {
     /// Takes in what a snapshot says about an agent that is known, unless what is known is newer. Of what a registry heard
     /// that is gone, silence counts from now.
     pub fn recall(&self, beat: &Beat, now: Instant) {
-        match beat.via {
-            Some(via) => drop(self.overheard(beat, via, now)),
-            None if beat.at > self.last_heartbeat.load(Acquire) => self.take_over(beat, HERE, now),
-            None => {}
+        if let Some(via) = beat.via {
+            self.overheard(beat, via, now);
+            return;
+        }
+        let mut said = self.lock();
+        if beat.at > self.last_heartbeat.load(Acquire) {
+            self.take_over(&mut said, beat, HERE, now);
         }
     }
 
     /// The registry that heard the agent last is gone, and may have heard it since: its silence counts from now, and is
     /// ours to judge, unless it was silent for `timeout` before we missed that registry at `missed`.
     pub fn adopt(&self, replica: u32, missed: Instant, timeout: Duration, now: Instant) {
+        let _said = self.lock();
         if self.heard_by.compare_exchange(replica, HERE, Relaxed, Relaxed).is_ok()
             && self.signs().silent_since + timeout > missed
         {
@@ -190,41 +177,28 @@ impl Vitals {
     }
 
     /// Takes in what was said elsewhere.
-    fn repeat(&self, beat: &Beat) {
-        if let Some(metadata) = metadata(beat) {
+    fn repeat(&self, said: &mut Option<Arc<Said>>, beat: &Beat) {
+        if let Some(metadata) = Said::in_beat(beat) {
             // It was not too much for whoever heard it. If it is with what is known here, that stays.
-            let _ = self.say(metadata);
+            let _ = self.say(said, metadata);
         }
     }
 
     /// Takes in what was said elsewhere under keys that are not known here. Whoever told it does not know the rest, or so it
     /// seems: what is said to us next goes to the store whole.
-    fn complete(&self, beat: &Beat) {
-        if let Some(mut metadata) = metadata(beat) {
-            let known = self.said();
-            metadata.retain(|key, _| known.as_ref().is_none_or(|known| !known.metadata.contains_key(key)));
+    fn complete(&self, said: &mut Option<Arc<Said>>, beat: &Beat) {
+        if let Some(metadata) = Said::in_beat(beat) {
             // If it is too much with what is known here, that stays.
-            let _ = self.say(metadata);
+            let _ = self.say(said, Said::new_in(said.as_deref(), metadata));
             self.told.store(0, Release);
         }
     }
 
-    fn say(&self, metadata: Map<String, Value>) -> Result<(), TooMuchSaid> {
-        let mut said = self.lock();
-        let known = said.as_ref().map(|said| &said.metadata);
-        if metadata.iter().all(|(key, value)| known.and_then(|known| known.get(key)) == Some(value)) {
-            return Ok(());
+    fn say(&self, said: &mut Option<Arc<Said>>, metadata: Map<String, Value>) -> Result<(), TooMuchSaid> {
+        if let Some(all) = Said::with(said.as_deref(), metadata)? {
+            self.saying.store(all.fingerprint, Release);
+            *said = Some(Arc::new(all));
         }
-        let mut all = known.cloned().unwrap_or_default();
-        all.extend(metadata);
-        // Strings, numbers and lists of them have no way not to become JSON.
-        let json = serde_json::to_string(&all).unwrap_or_else(|_| "{}".to_owned());
-        if json.len() > MAX_SAID {
-            return Err(TooMuchSaid);
-        }
-        let fingerprint = xxh3_64(json.as_bytes()).max(1);
-        *said = Some(Arc::new(Said { metadata: all, json, fingerprint }));
-        self.saying.store(fingerprint, Release);
         Ok(())
     }
 
@@ -260,15 +234,18 @@ impl Vitals {
     /// What the store has not been told yet; `life` is the agent's incarnation. What was said comes along when it is not
     /// what was said the last time.
     pub fn take_unflushed(&self, life: u64, now: Instant) -> Option<Beat> {
+        let said = self.lock();
         let beat = self.is_unflushed.swap(false, AcqRel).then(|| self.beat_here(life, now)).flatten()?;
-        let said = self.said().filter(|said| self.told.swap(said.fingerprint, AcqRel) != said.fingerprint);
+        let said = said.as_ref();
+        let said = said.filter(|said| self.told.swap(said.fingerprint, AcqRel) != said.fingerprint);
         Some(Beat { said: said.map(|said| said.json.as_str().into()), ..beat })
     }
 
     /// What was heard of the agent last, if this registry heard it.
     pub fn heard_here(&self, life: u64, now: Instant) -> Option<Beat> {
+        let said = self.lock();
         let beat = self.beat_here(life, now)?;
-        Some(Beat { said: self.said().map(|said| said.json.as_str().into()), ..beat })
+        Some(Beat { said: said.as_ref().map(|said| said.json.as_str().into()), ..beat })
     }
 
     fn beat_here(&self, life: u64, now: Instant) -> Option<Beat> {
@@ -295,19 +272,9 @@ impl Vitals {
     }
 }
 
-/// The metadata that come with a heartbeat that was heard elsewhere.
-fn metadata(beat: &Beat) -> Option<Map<String, Value>> {
-    beat.said.as_deref().and_then(|said| serde_json::from_str(said).ok())
-}
-
 /// `ago` before `now`.
 fn before(now: Instant, ago: Duration) -> Instant {
     now.checked_sub(ago).unwrap_or(now)
-}
-
-/// Microseconds from `origin` to a moment that is known: at least 1.
-fn micros(then: Instant, origin: Instant) -> u64 {
-    u64::try_from(then.saturating_duration_since(origin).as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
 /// The time that a number of milliseconds stands for.
@@ -333,6 +300,7 @@ impl Showing {
 mod tests {
     use serde_json::json;
 
+    use super::super::said::MAX_SAID;
     use super::*;
 
     fn heartbeat(value: Value) -> Heartbeat {
@@ -457,6 +425,27 @@ mod tests {
         too_late(Some(json!({"long": "x".repeat(MAX_SAID - 20)})));
         assert_eq!(take(json!({})), Some(r#"{"load":2,"memory":3}"#.into()), "together it is too much");
         assert_eq!(take(json!({})), None);
+    }
+
+    #[test]
+    fn what_is_heard_here_while_something_earlier_is_overheard_is_taken_in_whole() {
+        // So much that it takes its time.
+        let metadata = (0..2_000).map(|i| (format!("key-{i}"), json!(i))).collect::<Map<_, _>>();
+        let said = Some(serde_json::to_string(&metadata).unwrap().into());
+        let (start, via) = (Moment::now(), Via { replica: 3, ago: Duration::ZERO });
+        let elsewhere = Beat { at: 0, life: 1, reported: Reported::Healthy, said, via: None };
+        let later = Moment { instant: start.instant + Duration::from_secs(1), ..start };
+        let vitals = Vitals::unheard(start.instant);
+        std::thread::scope(|scope| {
+            scope.spawn(|| vitals.overheard(&elsewhere, via, start.instant));
+            while vitals.heard_at.load(Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            vitals.beat(heartbeat(json!({"agent_id": "a", "status": "offline"})), later).unwrap();
+        });
+        let told = vitals.take_unflushed(1, later.instant).map(|beat| beat.reported);
+        assert_eq!((vitals.signs().reported, told), (Reported::Offline, Some(Reported::Offline)));
+        assert!(!vitals.overheard(&elsewhere, via, start.instant), "it is still the later one");
     }
 
     #[test]
