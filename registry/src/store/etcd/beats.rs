@@ -51,11 +51,13 @@ pub(super) struct Heard {
     age: u64,
 }
 
-/// What of a flush its own replica wants to know: the rest is passed over.
+/// What of a flush its own replica wants to know, and what is known before the flush is read: the rest is passed over.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Head {
     #[prost(uint64, tag = "2")]
     pub(super) announced: u64,
+    #[prost(uint64, tag = "4")]
+    pub(super) uptime: u64,
 }
 
 /// When a flush was made: by our clock, and by how long we have been running.

@@ -112,11 +112,9 @@ async fn watch(session: &Arc<Session>, teller: &Teller, revision: &mut i64) -> E
         if fragment {
             continue;
         }
-        for event in pieces.drain(..) {
-            match session.pass_on(teller, event) {
-                Ok(at) => *revision = at.max(*revision),
-                Err(Unheard) => return Ended::Unheard,
-            }
+        match session.pass_on_all(teller, std::mem::take(&mut pieces)) {
+            Ok(at) => *revision = at.max(*revision),
+            Err(Unheard) => return Ended::Unheard,
         }
         session.mirrored.store(*revision, Relaxed);
         if teller.is_unheard() {
@@ -126,6 +124,27 @@ async fn watch(session: &Arc<Session>, teller: &Teller, revision: &mut i64) -> E
 }
 
 impl Session {
+    /// Tells what events mean that came at once. Returns to which of etcd's revisions they go.
+    fn pass_on_all(self: &Arc<Self>, teller: &Teller, events: Vec<KeyEvent>) -> Result<i64, Unheard> {
+        // Of a replica that is new the first flush in a burst is the latest, which only the last one shows.
+        let now = Instant::now();
+        events.iter().for_each(|event| self.measure(event, now));
+        events.into_iter().try_fold(0, |reached, event| Ok(self.pass_on(teller, event)?.max(reached)))
+    }
+
+    /// Notes who is there, and how quick its flushes are.
+    fn measure(&self, event: &KeyEvent, now: Instant) {
+        let there = event.kv.as_ref().filter(|_| event.r#type() != KeyEventType::Delete);
+        match there.and_then(|kv| Some((layout::place(&kv.key)?, &kv.value))) {
+            Some((Place::Replica(replica), _)) => self.peers.arrived(replica, None),
+            Some((Place::Beats(replica, _), value)) => {
+                let uptime = Head::decode(value.clone()).map_or(0, |head| head.uptime);
+                self.peers.lateness(replica, Duration::from_millis(uptime), now);
+            }
+            _ => {}
+        }
+    }
+
     /// Tells what an event means. Returns at which of etcd's revisions it happened.
     fn pass_on(self: &Arc<Self>, teller: &Teller, event: KeyEvent) -> Result<i64, Unheard> {
         let is_gone = event.r#type() == KeyEventType::Delete;
@@ -163,10 +182,7 @@ impl Session {
                 self.replica.bury(replica, now);
                 self.tell_lost(teller, replica, revision)?;
             }
-            Some(Place::Replica(replica)) => {
-                self.replica.dig_up(replica);
-                self.peers.arrived(replica, None);
-            }
+            Some(Place::Replica(replica)) => self.replica.dig_up(replica),
             None => {}
         }
         Ok(mod_revision)
@@ -185,5 +201,49 @@ impl Session {
         self.mirrored.store(revision, Relaxed);
         let this = Arc::clone(self);
         teller.then(move || this.peers.is_current(then))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_api::health::Reported;
+
+    use super::super::beats::{self, Moment};
+    use super::*;
+    use crate::store::change::{Beat, Beats, Snapshot, Via};
+    use crate::store::follower::Changes;
+    use crate::store::url::StoreUrl;
+
+    fn event(key: Vec<u8>, value: impl Into<bytes::Bytes>) -> KeyEvent {
+        let kv = KeyValue { key: key.into(), value: value.into(), mod_revision: 9 };
+        KeyEvent { kv: Some(kv), ..KeyEvent::default() }
+    }
+
+    /// A flush of a replica that has been running for `uptime`, and heard an agent just now.
+    fn flush(number: u64, uptime: Duration) -> KeyEvent {
+        let via = Some(Via { replica: HERE, ago: Duration::ZERO });
+        let beat = Beat { at: 0, life: 1, reported: Reported::Healthy, said: None, via };
+        let (beats, now) = (Beats::from([("a".to_owned(), beat)]), Moment { wall: 0, uptime });
+        event(layout::flush(7, number), beats::pack(&beats, now, 0, 1).remove(0).1)
+    }
+
+    #[tokio::test]
+    async fn what_a_new_replica_wrote_long_ago_is_late_also_when_it_all_comes_at_once() {
+        let StoreUrl::Etcd(endpoints) = "etcd://127.0.0.1:1".parse().unwrap() else { unreachable!() };
+        let session = Arc::new(Session::new(&endpoints).unwrap());
+        let (teller, mut changes) = Changes::beginning_with(Snapshot::default());
+        let seconds = Duration::from_secs;
+        let burst = vec![event(layout::replica(7), ""), flush(0, seconds(1)), flush(1, seconds(41))];
+        assert_eq!(session.pass_on_all(&teller, burst), Ok(9));
+        let heard = changes.next().await.into_iter().filter_map(|event| match event {
+            Event::Changed(Changed::Heard { heard, .. }) => heard[0].1.via,
+            _ => None,
+        });
+        let [first, last] = heard.collect::<Vec<_>>()[..] else { panic!("two flushes") };
+        assert_eq!(
+            (Some(first.replica), Some(last.replica)),
+            (session.peers.number(7), session.peers.number(7))
+        );
+        assert!(first.ago >= seconds(40) && last.ago < seconds(40), "{first:?} {last:?}");
     }
 }

@@ -157,6 +157,8 @@ impl Session {
             if number.is_none() {
                 self.replica.bury(replica, began);
             }
+            // What comes next may come in a burst, and is measured by this one.
+            self.peers.lateness(replica, Duration::from_millis(newest), began);
             // First what one replica said, in its own order: a flush without metadata goes on from its own ones before.
             let mut told = Beats::new();
             for flush in flushes {
@@ -237,6 +239,16 @@ mod tests {
             assert_eq!((beat.said.as_deref(), Some(via.replica)), (new, session.peers.number(9)));
             assert!(via.ago >= Duration::from_secs(2), "{via:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_first_flush_behind_a_snapshot_is_measured_by_those_in_it() {
+        let presence = KeyValue { key: layout::replica(7).into(), ..KeyValue::default() };
+        let (session, began) = (session(), Instant::now());
+        session.hear_all(vec![row(layout::flush(7, 0), 12, None), presence], began, &mut Beats::new());
+        // It was made a second later, and was under way for half a minute.
+        let [uptime, now, late] = [13, 31, 30].map(Duration::from_secs);
+        assert_eq!(session.peers.lateness(7, uptime, began + now), late);
     }
 
     #[tokio::test]
