@@ -1,7 +1,6 @@
 //! What is heard from one agent during one life. Shared by the versions of its record, so that no heartbeat is lost
-//! while its registration changes. A heartbeat sets a few atomics, under a lock of that agent alone, which nobody holds
-//! but who changes them too: else what is heard here and elsewhere at once could be taken by halves. Answers read the
-//! atomics, and take the lock only to show metadata.
+//! while its registration changes. A heartbeat sets a few atomics under a lock of that agent alone, so that what is heard
+//! here and elsewhere at once is not taken by halves; whoever looks reads the atomics, and locks only for metadata.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
@@ -76,7 +75,7 @@ impl Vitals {
         this.repeat(&mut this.lock(), beat);
         if let Some(via) = beat.via {
             this.heard_by.store(via.replica, Relaxed);
-            this.heard_at.store(this.count(before(now, via.ago)), Relaxed);
+            this.heard_at.store(this.count(before(now, via.heard)), Relaxed);
         }
         this
     }
@@ -129,26 +128,30 @@ impl Vitals {
         u64::try_from(then.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX).max(1)
     }
 
+    fn moment(&self, kept: &AtomicU64) -> Instant {
+        self.origin + Duration::from_micros(kept.load(Relaxed))
+    }
+
     /// Takes in what another registry heard, unless what is known is newer: then no more than metadata of which nothing
     /// is known. Returns whether it is not.
     pub fn overheard(&self, beat: &Beat, via: Via, now: Instant) -> bool {
-        let (mut said, heard) = (self.lock(), before(now, via.ago));
-        if self.count(heard) < self.heard_at.load(Relaxed) {
+        let (mut said, heard) = (self.lock(), self.count(before(now, via.heard)));
+        if heard < self.heard_at.load(Relaxed) {
             self.complete(&mut said, beat);
             return false;
         }
-        self.heard_at.store(self.count(heard), Relaxed);
-        self.take_over(&mut said, beat, via.replica, heard);
+        self.heard_at.store(heard, Relaxed);
+        self.take_over(&mut said, beat, via.replica, before(now, via.ago));
         true
     }
 
-    fn take_over(&self, said: &mut Option<Arc<Said>>, beat: &Beat, replica: u32, heard: Instant) {
+    fn take_over(&self, said: &mut Option<Arc<Said>>, beat: &Beat, replica: u32, silent_since: Instant) {
         self.repeat(said, beat);
         self.reported.store(beat.reported as u8, Relaxed);
         self.heard_by.store(replica, Relaxed);
         // What is said to us next goes to the store whole: it may have lost what we told it.
         self.told.store(0, Release);
-        self.registered(heard + UNDERWAY);
+        self.registered(silent_since + UNDERWAY);
         self.last_heartbeat.store(beat.at, Release);
     }
 
@@ -179,7 +182,7 @@ impl Vitals {
     /// Takes in what was said elsewhere.
     fn repeat(&self, said: &mut Option<Arc<Said>>, beat: &Beat) {
         if let Some(metadata) = Said::in_beat(beat) {
-            // It was not too much for whoever heard it. If it is with what is known here, that stays.
+            // If it is too much together with what is known here, that stays.
             let _ = self.say(said, metadata);
         }
     }
@@ -188,7 +191,6 @@ impl Vitals {
     /// seems: what is said to us next goes to the store whole.
     fn complete(&self, said: &mut Option<Arc<Said>>, beat: &Beat) {
         if let Some(metadata) = Said::in_beat(beat) {
-            // If it is too much with what is known here, that stays.
             let _ = self.say(said, Said::new_in(said.as_deref(), metadata));
             self.told.store(0, Release);
         }
@@ -205,8 +207,7 @@ impl Vitals {
     /// What the rule of health wants to know.
     pub fn signs(&self) -> Signs {
         let heard = self.last_heartbeat.load(Acquire) != NEVER;
-        let silent_since = self.origin + Duration::from_micros(self.silent_since.load(Relaxed));
-        Signs { heard, silent_since, reported: self.reported() }
+        Signs { heard, silent_since: self.moment(&self.silent_since), reported: self.reported() }
     }
 
     /// What of this shows in the agent's JSON.
@@ -250,8 +251,9 @@ impl Vitals {
 
     fn beat_here(&self, life: u64, now: Instant) -> Option<Beat> {
         let (at, replica) = (self.last_heartbeat.load(Acquire), self.heard_by.load(Relaxed));
-        let ago = now.saturating_duration_since(self.signs().silent_since);
-        let via = Some(Via { replica, ago });
+        let since = |kept: &AtomicU64| now.saturating_duration_since(self.moment(kept));
+        // When nobody knows when it was heard, that counts as long ago: whoever knows better is believed.
+        let via = Some(Via { replica, ago: since(&self.silent_since), heard: since(&self.heard_at) });
         let is_heard = at != NEVER && replica == HERE;
         is_heard.then(|| Beat { at, life, reported: self.reported(), said: None, via })
     }
@@ -303,6 +305,10 @@ mod tests {
     use super::super::said::MAX_SAID;
     use super::*;
 
+    fn via(replica: u32, ago: Duration) -> Via {
+        Via { replica, ago, heard: ago }
+    }
+
     fn heartbeat(value: Value) -> Heartbeat {
         Heartbeat::from_value(&value).unwrap()
     }
@@ -315,7 +321,7 @@ mod tests {
         let draining = heartbeat(json!({"agent_id": "a", "status": "draining"}));
         assert_eq!([vitals.beat(draining.clone(), now), vitals.beat(draining, now)], [Ok(true), Ok(false)]);
         let take = || vitals.take_unflushed(7, now.instant);
-        let via = Some(Via { replica: HERE, ago: Duration::ZERO });
+        let via = Some(via(HERE, Duration::ZERO));
         let beat =
             Beat { at: now.wall.as_millisecond(), life: 7, reported: Reported::Draining, said: None, via };
         assert_eq!((take(), take()), (Some(beat.clone()), None));
@@ -335,8 +341,8 @@ mod tests {
             [Some(r#"{"load":1}"#.into()), None, Some(r#"{"load":2}"#.into())]
         );
         let elsewhere = Beat { said: None, ..vitals.heard_here(1, now.instant).unwrap() };
-        let via = Via { replica: 3, ago: Duration::ZERO };
-        assert!(vitals.overheard(&elsewhere, via, now.instant + Duration::from_secs(1)));
+        let later = now.instant + Duration::from_secs(1);
+        assert!(vitals.overheard(&elsewhere, via(3, Duration::ZERO), later));
         assert_eq!(vitals.heard_here(1, now.instant), None, "another one knows better");
         assert_eq!(told(2), Some(r#"{"load":2}"#.into()));
     }
@@ -348,7 +354,7 @@ mod tests {
         vitals.beat(heartbeat(json!({"agent_id": "a", "status": "draining"})), start).unwrap();
         let beat = |at: i64, via| Beat { at, life: 1, reported: Reported::Healthy, said: None, via };
         let (then, later) = (start.wall.as_millisecond(), start.instant + SECOND * 60);
-        let ago = |seconds: u32| Via { replica: 3, ago: SECOND * seconds };
+        let ago = |seconds: u32| via(3, SECOND * seconds);
         assert!(!vitals.overheard(&beat(then - 1_000, None), ago(61), later), "older than what we heard");
         assert_eq!(vitals.signs().reported, Reported::Draining);
         // After a gap: of a registry that is gone only what is newer counts, and it may have heard the agent since.
@@ -370,7 +376,6 @@ mod tests {
             via: None,
         };
         let load = || vitals.said().unwrap().metadata["load"].clone();
-        let via = |replica: u32, ago: Duration| Via { replica, ago };
         vitals.overheard(&beat(1), via(3, SECOND), start.instant + SECOND);
         // The registry that heard it goes, and is adopted from; then it comes back under another name and tells what it has
         // heard before that.
@@ -378,6 +383,9 @@ mod tests {
         vitals.adopt(3, adopted, SECOND * 60, adopted);
         assert!(vitals.overheard(&beat(2), via(4, SECOND * 2), adopted + SECOND));
         assert_eq!((load(), vitals.signs().silent_since >= adopted), (json!(2), true));
+        // So is what somebody else tells who has taken over, though it counts the silence from then.
+        let of_another = Via { replica: 5, ago: Duration::ZERO, heard: SECOND * 8 };
+        assert!(!vitals.overheard(&beat(1), of_another, adopted + SECOND));
         // What was under way all the time is older.
         assert!(!vitals.overheard(&beat(1), via(HERE, SECOND * 8), adopted + SECOND));
         assert!(vitals.overheard(&beat(3), via(4, SECOND), adopted + SECOND * 2));
@@ -387,7 +395,7 @@ mod tests {
     #[test]
     fn what_was_heard_before_an_agent_is_known_here_is_put_in_order_too() {
         const SECOND: Duration = Duration::from_secs(1);
-        let (now, ago) = (Instant::now(), |seconds| Via { replica: 3, ago: SECOND * seconds });
+        let (now, ago) = (Instant::now(), |seconds| via(3, SECOND * seconds));
         let beat = |at: i64, reported, via| Beat { at, life: 1, reported, said: None, via };
         // Another registry was told of the agent a minute before, and its heartbeats come right behind the registration.
         let vitals = Vitals::unheard(now);
@@ -406,6 +414,20 @@ mod tests {
     }
 
     #[test]
+    fn others_are_told_when_an_agent_was_heard_and_not_only_since_when_it_is_silent() {
+        let (now, seconds) = (Instant::now(), Duration::from_secs);
+        let beat = Beat { at: 0, life: 1, reported: Reported::Healthy, said: None, via: None };
+        let told = |vitals: &Vitals, then| vitals.heard_here(1, then).and_then(|beat| beat.via).unwrap();
+        let vitals = Vitals::unheard(now);
+        vitals.overheard(&beat, via(3, Duration::ZERO), now);
+        vitals.adopt(3, now, seconds(60), now + seconds(30));
+        let then = now + seconds(35);
+        assert_eq!(told(&vitals, then), Via { replica: HERE, ago: seconds(5), heard: seconds(35) });
+        // After a restart nobody knows.
+        assert!(told(&Vitals::restored(&beat, now), now).heard >= PAST / 2);
+    }
+
+    #[test]
     fn metadata_that_are_told_too_late_add_what_is_not_known_and_are_answered_with_all_that_is() {
         let (now, vitals) = (Moment::now(), Vitals::unheard(Instant::now()));
         let take = |metadata: Value| {
@@ -415,7 +437,7 @@ mod tests {
         let too_late = |said: Option<Value>| {
             let said = said.map(|said| said.to_string().into());
             let beat = Beat { said, ..vitals.heard_here(1, now.instant).unwrap() };
-            assert!(!vitals.overheard(&beat, Via { replica: 3, ago: Duration::from_secs(9) }, now.instant));
+            assert!(!vitals.overheard(&beat, via(3, Duration::from_secs(9)), now.instant));
         };
         assert_eq!(take(json!({"load": 2})), Some(r#"{"load":2}"#.into()));
         too_late(None);
@@ -432,7 +454,7 @@ mod tests {
         // So much that it takes its time.
         let metadata = (0..2_000).map(|i| (format!("key-{i}"), json!(i))).collect::<Map<_, _>>();
         let said = Some(serde_json::to_string(&metadata).unwrap().into());
-        let (start, via) = (Moment::now(), Via { replica: 3, ago: Duration::ZERO });
+        let (start, via) = (Moment::now(), via(3, Duration::ZERO));
         let elsewhere = Beat { at: 0, life: 1, reported: Reported::Healthy, said, via: None };
         let later = Moment { instant: start.instant + Duration::from_secs(1), ..start };
         let vitals = Vitals::unheard(start.instant);
@@ -477,7 +499,7 @@ mod tests {
     fn a_registration_takes_nothing_from_the_time_that_what_is_heard_elsewhere_has() {
         let (now, vitals) = (Instant::now(), Vitals::unheard(Instant::now()));
         let beat = Beat { at: 0, life: 1, reported: Reported::Healthy, said: None, via: None };
-        assert!(vitals.overheard(&beat, Via { replica: 3, ago: Duration::ZERO }, now));
+        assert!(vitals.overheard(&beat, via(3, Duration::ZERO), now));
         vitals.registered(now + UNDERWAY / 4);
         let silence = || (now + UNDERWAY * 2).saturating_duration_since(vitals.signs().silent_since);
         assert!(silence() < UNDERWAY + Duration::from_micros(2), "{:?}", silence());

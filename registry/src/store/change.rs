@@ -132,13 +132,15 @@ pub struct Beat {
     pub via: Option<Via>,
 }
 
-/// By whom an agent was heard, and how long ago, by no clock.
+/// By whom an agent was heard, and how long ago, by a clock that nobody sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Via {
     /// The number of the registry; [`HERE`] is this one.
     pub replica: u32,
-    /// How long ago.
+    /// For how long it has been silent, as that registry judges it: silence is counted anew now and then.
     pub ago: Duration,
+    /// How long ago it was heard, at least: what was heard later counts.
+    pub heard: Duration,
 }
 
 /// The number of this registry among those that share a store.

@@ -46,9 +46,12 @@ pub(super) struct Heard {
     reported: u32,
     #[prost(string, tag = "5")]
     said: String,
-    /// When it was heard, in milliseconds before the flush.
+    /// When it was heard by the clock, in milliseconds before the flush.
     #[prost(uint64, tag = "6")]
     age: u64,
+    /// The same by a clock that nobody sets; 0 when it is as long as the silence.
+    #[prost(uint64, tag = "7")]
+    heard: u64,
 }
 
 /// What of a flush its own replica wants to know, and what is known before the flush is read: the rest is passed over.
@@ -113,6 +116,7 @@ impl Flush {
     pub(super) fn unpack(self, reading: Reading) -> impl Iterator<Item = (String, Beat)> {
         let (at, Reading { wall, since, replica }) = (self.at, reading);
         self.heard.into_iter().map(move |heard| {
+            let when = if heard.heard == 0 { heard.ago } else { heard.heard };
             let now = if replica.is_some() { wall.saturating_sub(signed(millis(since))) } else { at };
             let beat = Beat {
                 at: now.saturating_sub(signed(heard.age)),
@@ -122,6 +126,7 @@ impl Flush {
                 via: replica.map(|replica| Via {
                     replica,
                     ago: Duration::from_millis(heard.ago).saturating_add(since),
+                    heard: Duration::from_millis(when).saturating_add(since),
                 }),
             };
             (heard.id, beat)
@@ -132,9 +137,12 @@ impl Flush {
 impl Heard {
     fn of(id: &str, beat: &Beat, now: i64) -> Self {
         let age = u64::try_from(now.saturating_sub(beat.at)).unwrap_or(0);
+        let ago = beat.via.map_or(age, |via| millis(via.ago));
+        let heard = beat.via.map_or(ago, |via| millis(via.heard));
         Self {
             id: id.to_owned(),
-            ago: beat.via.map_or(age, |via| millis(via.ago)),
+            ago,
+            heard: if heard == ago { 0 } else { heard },
             life: beat.life,
             reported: beat.reported as u32,
             said: beat.said.as_deref().unwrap_or_default().to_owned(),
@@ -173,7 +181,8 @@ mod tests {
         let theirs = NOW - 30_000;
         let reading = Reading { wall: theirs, since: Duration::from_millis(50), replica: Some(3) };
         let (id, heard) = flush().unpack(reading).next().unwrap();
-        let via = Via { replica: 3, ago: Duration::from_millis(750) };
+        let ago = Duration::from_millis(750);
+        let via = Via { replica: 3, ago, heard: ago };
         assert_eq!((id.as_str(), heard.via), ("a", Some(via)));
         let said = heard.said.as_deref();
         assert_eq!((heard.at, heard.reported, said), (theirs - 750, Reported::Draining, Some("{}")));
@@ -184,12 +193,14 @@ mod tests {
 
     #[test]
     fn a_silence_that_is_counted_anew_does_not_make_the_heartbeat_younger() {
-        let via = Some(Via { replica: 0, ago: Duration::from_millis(20) });
+        let [ago, silence] = [700, 20].map(Duration::from_millis);
+        let via = Some(Via { replica: 0, ago: silence, heard: ago });
         let beats = Beats::from([("a".to_owned(), Beat { via, ..beat(NOW - 700, None) })]);
         let flush = Flush::decode(pack(&beats, MOMENT, 0, 10)[0].1.clone()).unwrap();
-        let reading = Reading { wall: NOW, since: Duration::ZERO, replica: Some(3) };
+        let reading = Reading { wall: NOW, since: silence, replica: Some(3) };
         let heard = flush.unpack(reading).next().unwrap().1;
-        assert_eq!((heard.at, heard.via.unwrap().ago), (NOW - 700, Duration::from_millis(20)));
+        let via = Via { replica: 3, ago: silence * 2, heard: ago + silence };
+        assert_eq!((heard.at, heard.via), (NOW - 720, Some(via)));
     }
 
     #[test]

@@ -221,7 +221,7 @@ mod tests {
 
     /// A flush of a replica that has been running for `uptime`, and heard an agent just now.
     fn flush(number: u64, uptime: Duration) -> KeyEvent {
-        let via = Some(Via { replica: HERE, ago: Duration::ZERO });
+        let via = Some(Via { replica: HERE, ago: Duration::ZERO, heard: Duration::ZERO });
         let beat = Beat { at: 0, life: 1, reported: Reported::Healthy, said: None, via };
         let (beats, now) = (Beats::from([("a".to_owned(), beat)]), Moment { wall: 0, uptime });
         event(layout::flush(7, number), beats::pack(&beats, now, 0, 1).remove(0).1)

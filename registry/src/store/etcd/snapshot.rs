@@ -176,12 +176,12 @@ impl Session {
     }
 }
 
-/// Two replicas heard an agent: what was said later counts. How long it has been silent is
-/// known of those who are there; it is only when a replica is gone that heard it later than those that it is not known.
+/// Two replicas heard an agent: what was said later counts. How long it has been silent is known of those who are there;
+/// it is only when a replica is gone that heard it later than those that it is not known.
 fn merge(known: &mut Beat, other: Beat) {
     let is_later = match (known.via, other.via) {
         _ if known.life != other.life => other.life > known.life,
-        (Some(known), Some(other)) => other.ago < known.ago,
+        (Some(known), Some(other)) => other.heard < known.heard,
         _ => other.at > known.at,
     };
     let (later, earlier) = if is_later { (other, known.clone()) } else { (known.clone(), other) };
@@ -208,7 +208,8 @@ mod tests {
     fn row(key: Vec<u8>, second: u64, heard: Option<(u64, Option<&str>)>) -> KeyValue {
         let (at, now) = (|second: u64| WALL + 1_000 * second as i64, Duration::from_secs(second));
         let beat = |(heard, said): (u64, Option<&str>)| {
-            let via = Some(Via { replica: HERE, ago: now - Duration::from_secs(heard) });
+            let ago = now - Duration::from_secs(heard);
+            let via = Some(Via { replica: HERE, ago, heard: ago });
             let beat =
                 Beat { at: at(heard), life: 1, reported: Reported::Healthy, said: said.map(Into::into), via };
             ("a".to_owned(), beat)
@@ -239,6 +240,19 @@ mod tests {
             assert_eq!((beat.said.as_deref(), Some(via.replica)), (new, session.peers.number(9)));
             assert!(via.ago >= Duration::from_secs(2), "{via:?}");
         }
+    }
+
+    #[test]
+    fn what_was_heard_later_counts_however_anew_its_silence_is() {
+        let beat = |said: &str, [ago, heard]: [u64; 2]| {
+            let [ago, heard] = [ago, heard].map(Duration::from_secs);
+            let via = Some(Via { replica: 3, ago, heard });
+            Beat { at: WALL, life: 1, reported: Reported::Healthy, said: Some(said.into()), via }
+        };
+        // The first is from one that has taken over meanwhile, or has restarted.
+        let (mut known, other) = (beat("old", [1, 30]), beat("new", [20, 20]));
+        merge(&mut known, other);
+        assert_eq!(known, beat("new", [20, 20]));
     }
 
     #[tokio::test]
