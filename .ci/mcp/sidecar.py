@@ -1,7 +1,7 @@
 """The sidecar as a way to MCP servers that are not ours, seen by software that is not ours either.
 
 The conformance suite of the MCP project is run against the server that the project has for it, directly and through the
-sidecar: check by check the outcome must be the same. It is run against the same server over standard input and output, and
+sidecar, and through that and another one beside the server: check by check the outcome must be the same. It is run against the same server over standard input and output, and
 against its tools among those of the mesh, where what is missing is known and explained. Then clients of every line visit
 agents of every line, reached by themselves and behind the inbound port of a sidecar of their own: whoever can talk to an agent
 directly must be able to through the sidecar, everybody must find everybody's tool among those of the mesh, and every agent
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections import defaultdict
 from contextlib import ExitStack
@@ -30,6 +31,8 @@ sys.path.append(str(HERE.parent / "python"))
 from child import START_SECONDS, Child  # noqa: E402: it lies beside the other checks
 
 REVISIONS = ("2026-07-28", "2025-11-25")
+# Checks that the suite's own server passes, in the releases that are installed.
+FLOORS = {"2026-07-28": 169, "2025-11-25": 84}
 # A run of the suite takes 5 s, the visits of one client less; the limits are for hangs.
 SUITE_SECONDS = 90
 VISITS_SECONDS = 120
@@ -61,11 +64,13 @@ class Server:
     module: str = ""
     # Whether it knows nothing of the current revision.
     is_older: bool = False
+    # Where it answers.
+    at: str = "/mcp"
     port: int = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/mcp"
+        return f"http://127.0.0.1:{self.port}{self.at}"
 
     @property
     def tool(self) -> str:
@@ -179,21 +184,27 @@ def counts(outcomes: dict[str, list[str]]) -> str:
     return ", ".join(f"{single.count(status)} {status.lower()}" for status in sorted(set(single), reverse=True))
 
 
-def conforms(suite: list[str], mesh: Mesh, server: Server) -> bool:
-    """Whether every check has the same outcome through the sidecar as directly, in every revision."""
+def conforms(suite: list[str], mesh: Mesh, behind: Mesh, server: Server) -> bool:
+    """Whether every check has the same outcome through one sidecar, and through two, as directly, in every revision."""
     is_well = True
+    ways = {"the sidecar": mesh, "two sidecars": behind}
     for revision in REVISIONS:
         directly = checks(suite, server.url, revision, mesh.directory / f"directly-{revision}")
-        way = PASSED.format(sidecar=mesh.sidecar, id=server.name)
-        # Not even DNS rebinding is an exception: whose web page asks is checked by the sidecar instead, and as strictly.
-        through = checks(suite, way, revision, mesh.directory / f"through-{revision}")
-        different = sorted(name for name in directly | through if directly.get(name) != through.get(name))
-        for name in different:
-            print(f"     {name}: directly {directly.get(name)}, through the sidecar {through.get(name)}")
-        verdict = "FAIL" if different else "ok  "
-        print(f"{verdict} conformance {revision} directly: {counts(directly)}")
-        print(f"{verdict} conformance {revision} through the sidecar: {counts(through)}", flush=True)
-        is_well = is_well and not different
+        # What is equally bad everywhere proves nothing.
+        is_sound = sum(statuses.count("SUCCESS") for statuses in directly.values()) >= FLOORS[revision]
+        verdict = "ok  " if is_sound else "FAIL"
+        print(f"{verdict} conformance {revision} directly: {counts(directly)}; at least {FLOORS[revision]} must pass")
+        is_well = is_well and is_sound
+        for name, one in ways.items():
+            way = PASSED.format(sidecar=one.sidecar, id=server.name)
+            # Not even DNS rebinding is an exception: whose web page asks is checked by the sidecar instead, and as strictly.
+            through = checks(suite, way, revision, one.directory / f"through-{revision}")
+            different = sorted(check for check in directly | through if directly.get(check) != through.get(check))
+            for check in different:
+                print(f"     {check}: directly {directly.get(check)}, through {name} {through.get(check)}")
+            verdict = "FAIL" if different else "ok  "
+            print(f"{verdict} conformance {revision} through {name}: {counts(through)}", flush=True)
+            is_well = is_well and not different
     return is_well
 
 
@@ -249,6 +260,14 @@ def visits(clients: list[list[str]], urls: list[tuple[str, str]], directory: Pat
     return outcomes
 
 
+def greeting(call: str) -> str:
+    """What a call of an agent's tool answers, or why it does not."""
+    try:
+        return post(call, {"whom": "you"})["content"][0]["text"]
+    except urllib.error.HTTPError as fault:
+        return fault.read().decode()
+
+
 def eras(clients: list[list[str]], mesh: Mesh, behind: Mesh, agents: list[Server]) -> bool:
     """Whether every client gets to every agent in every way, and every agent can be called."""
 
@@ -269,7 +288,7 @@ def eras(clients: list[list[str]], mesh: Mesh, behind: Mesh, agents: list[Server
                     row[-1] = "FAIL"
                     faults.append(f"{client} at {agent.name}, {way}: {fault or 'was expected to fail'}")
         calls = [f"{one.sidecar}/call/{agent.tool}" for one in (mesh, behind)]
-        called = [post(call, {"whom": "you"})["content"][0]["text"] for call in calls]
+        called = [greeting(call) for call in calls]
         row.append("ok" if set(called) == {f"hello you from {agent.name}"} else "FAIL")
         faults.extend([f"/call/{agent.tool}: {called}"] if row[-1] == "FAIL" else [])
         rows.append(row)
@@ -296,7 +315,8 @@ def main() -> int:
 
     def in_python(name: str, line: str, *arguments: str) -> Server:
         command = [python[line], str(HERE / "python_agent.py"), "{port}", name, *arguments]
-        return Server(name, command, is_older=line != "current")
+        # The oldest line redirects what has no slash at its end.
+        return Server(name, command, is_older=line != "current", at="/mcp/" if line == "oldest" else "/mcp")
 
     def in_typescript(name: str, mode: str) -> Server:
         command = [node, str(modules / "typescript_agent.mjs"), "{port}", name, mode]
@@ -311,7 +331,10 @@ def main() -> int:
         in_python("fastmcp_stateless", "current", "fastmcp", "stateless"),
         in_python("python_2_3", "current", "mcp"),
         in_python("python_1_30", "older", "mcp"),
+        in_python("python_1_30_stateless", "older", "mcp", "stateless"),
         in_python("python_1_12", "1.12", "mcp"),
+        # With sessions a server of this line does not outlive the end of the first.
+        in_python("python_1_9_stateless", "oldest", "mcp", "stateless"),
         in_typescript("typescript_2_4", "current"),
         in_typescript("typescript_1_32", "session"),
         in_typescript("typescript_1_32_stateless", "stateless"),
@@ -327,9 +350,9 @@ def main() -> int:
             place.mkdir()
         mesh, behind = (Mesh(stack, place, given.bin_dir.absolute()) for place in places)
         mesh.add([fixture, *agents])
-        behind.stand_before(agents)
+        behind.stand_before([fixture, *agents])
         is_well = [
-            conforms(suite, mesh, fixture),
+            conforms(suite, mesh, behind, fixture),
             bridges(suite, mesh, fixture),
             offers(suite, mesh, fixture),
             eras(clients, mesh, behind, agents),

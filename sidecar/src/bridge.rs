@@ -56,8 +56,8 @@ pub const PATH: &str = "/mcp";
 const IN_FLIGHT: usize = 64;
 /// Requests that wait for a place among those.
 const QUEUED: usize = 1_024;
-/// Clients that listen to changes.
-const LISTENERS: usize = 256;
+/// Clients that listen to changes: few of the places that the port for peers has, so that calls find some.
+const LISTENERS: usize = 64;
 /// When to ask again while too much is asked, in seconds.
 const SOON: u64 = 1;
 

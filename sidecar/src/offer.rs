@@ -224,3 +224,87 @@ impl Drop for Watching {
         self.0.iter().for_each(AbortHandle::abort);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mesh_api::page::CapabilityRow;
+    use mesh_client::client::Client;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cache::slot::Ages;
+    use crate::destination::Destinations;
+    use crate::dial::{Dialer, HostNetwork};
+    use crate::discovery::Asked;
+    use crate::endpoint::Endpoints;
+    use crate::metrics::Metrics;
+    use crate::stock::Ours;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// An offer of everything, whose registry is asked for nothing.
+    fn offer() -> Offer {
+        let metrics = Arc::new(Metrics::default());
+        let dialer = Dialer::new(Arc::new(HostNetwork), Destinations::default(), SECOND);
+        let endpoints = Arc::new(Endpoints::new(dialer, Arc::clone(&metrics)));
+        let ages = Ages { fresh: SECOND, negative: SECOND, aging: SECOND, stale: SECOND, patience: SECOND };
+        let client = Client::new(&["http://127.0.0.1:1".to_owned()], SECOND).unwrap();
+        let asked = Asked { client, gate: Arc::default(), ages, metrics: Arc::clone(&metrics) };
+        let discovery = Arc::new(Discovery::new(asked, endpoints, None, Ours::default()));
+        let targets = Targets::new(Arc::clone(&discovery), metrics, "default".to_owned(), BTreeMap::new());
+        Offer::new(discovery, Arc::new(targets), Choice { all: true, max: None })
+    }
+
+    /// What the registry says when agents offer these tools, each with a description.
+    fn stocks(tools: &[(&str, &str)]) -> Vec<Arc<Stock>> {
+        let rows = tools.iter().map(|(name, description)| {
+            let row = json!({"name": name, "version": "1.0.0", "description": description, "category": null, "tags": [],
+                "stability": "stable", "agent_id": "a", "agent_name": "a", "agent_namespace": "default",
+                "agent_status": "healthy", "agent_endpoint": "http://h:1/mcp", "agent_labels": {}, "agent_weight": 1.0});
+            serde_json::from_value::<CapabilityRow>(row).unwrap()
+        });
+        let ours = Ours { namespace: "default".to_owned(), id: None };
+        vec![Arc::new(Stock::of(&rows.collect::<Vec<_>>(), &ours))]
+    }
+
+    fn names(shelf: &Shelf) -> Vec<&str> {
+        shelf.tools.keys().map(String::as_str).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tool_that_nobody_has_any_more_stays_for_a_while_and_then_leaves_the_list() {
+        let offer = offer();
+        let first = offer.renew(stocks(&[("a", ""), ("b", "")]), true);
+        let left = stocks(&[("a", "")]);
+        let shelf = offer.renew(left.clone(), true);
+        assert_eq!((names(&shelf), shelf.edition), (vec!["a", "b"], first.edition));
+        tokio::time::advance(LINGERING - SECOND).await;
+        let shelf = offer.renew(left.clone(), true);
+        assert_eq!((names(&shelf), shelf.edition), (vec!["a", "b"], first.edition));
+        tokio::time::advance(SECOND * 2).await;
+        let shelf = offer.renew(left, true);
+        assert_eq!((names(&shelf), shelf.edition), (vec!["a"], first.edition + 1));
+        // One that is back in time was never away.
+        offer.renew(stocks(&[]), true);
+        tokio::time::advance(LINGERING / 2).await;
+        offer.renew(stocks(&[("a", "")]), true);
+        tokio::time::advance(LINGERING).await;
+        assert_eq!(offer.renew(stocks(&[("a", "")]), true).edition, first.edition + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_what_cannot_be_asked_for_nothing_leaves_and_what_looks_different_is_a_change() {
+        let offer = offer();
+        let first = offer.renew(stocks(&[("a", ""), ("b", "")]), true);
+        offer.renew(stocks(&[("a", "")]), false);
+        tokio::time::advance(LINGERING * 3).await;
+        let shelf = offer.renew(stocks(&[("a", "")]), false);
+        assert_eq!((names(&shelf), shelf.edition), (vec!["a", "b"], first.edition));
+        let shelf = offer.renew(stocks(&[("a", "does something else now")]), false);
+        assert_eq!(shelf.edition, first.edition + 1);
+        assert!(Arc::ptr_eq(
+            &shelf.listing,
+            &offer.renew(stocks(&[("a", "does something else now")]), false).listing
+        ));
+    }
+}

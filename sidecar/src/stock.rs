@@ -1,6 +1,6 @@
 //! What the registry says can be called, as tools: one for each capability, however many agents offer it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mesh_api::capability::{Capability, Stability, ToolHints};
@@ -132,6 +132,16 @@ impl Stock {
                 *kept = row;
             }
         }
+        let mut warned = BTreeSet::new();
+        for row in rows.iter().filter(offers) {
+            let key = (&*row.agent_namespace, &*row.capability.name);
+            if let Some(listed) = best.get(&key)
+                && conflicts(row, listed)
+                && warned.insert(key)
+            {
+                warn_of_conflict(row, listed);
+            }
+        }
         let tools = best.into_values().filter_map(|row| {
             let tool = Tool::of(row, &ours.namespace)?;
             Some(((row.agent_namespace.clone(), row.capability.name.clone()), Arc::new(tool)))
@@ -154,6 +164,23 @@ impl Stock {
             self.tools.entry(key.clone()).or_insert_with(|| Arc::clone(tool));
         }
     }
+}
+
+/// Agents that offer one capability in one version must agree on what it takes: one schema is listed, and calls go to all.
+fn warn_of_conflict(row: &CapabilityRow, listed: &CapabilityRow) {
+    tracing::warn!(
+        capability = row.capability.name,
+        version = %row.capability.version,
+        agent.id = row.agent_id,
+        listed = listed.agent_id,
+        "agents offer one capability in one version with different schemas, of which one is listed: give it another name \
+         or version at some of them"
+    );
+}
+
+fn conflicts(row: &CapabilityRow, listed: &CapabilityRow) -> bool {
+    let [one, other] = [row, listed].map(|row| &row.capability);
+    one.version == other.version && one.input_schema != other.input_schema
 }
 
 /// Which of several rows of one capability is listed: the newest release, before any version that is none yet; of equals
@@ -293,6 +320,19 @@ mod tests {
             stock.tools.values().map(|tool| (tool.listed.name.as_str(), tool.versions.as_str())).collect();
         assert_eq!(tools, [("sum", "^1"), ("test__sum", "~0.3")]);
         assert!(stock.tools.values().next().unwrap().listed.entry.get().contains(r#""version":"1.10.0""#));
+    }
+
+    #[test]
+    fn one_version_has_one_schema_or_somebody_is_told() {
+        let row = |version: &str, key: &str| {
+            let schema = json!({"type": "object", "required": [key]});
+            row("a", "prod", json!({"name": "sum", "version": version, "input_schema": schema}), "healthy")
+        };
+        assert!(conflicts(&row("1.0.0", "a"), &row("1.0.0", "b")));
+        assert!(
+            !conflicts(&row("1.0.0", "a"), &row("1.0.0", "a"))
+                && !conflicts(&row("1.0.0", "a"), &row("1.1.0", "b"))
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod program;
 
 pub mod cutter;
 pub mod scripted;
+pub mod verbatim;
 pub mod web;
 
 pub mod exchange;

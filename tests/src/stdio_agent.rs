@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, Write as _};
 use std::process::{Command, Stdio, exit};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ struct Agent {
     heard: Mutex<Vec<Value>>,
     /// Says when there is one more.
     hears: Notify,
+    /// Whether it has one tool more than at first.
+    has_changed: AtomicBool,
 }
 
 /// Runs the agent until its input ends.
@@ -93,7 +96,11 @@ impl Agent {
             ("tools/list", _) => {
                 let region = json!({"type": "string", "x-mcp-header": "Region"});
                 let schema = json!({"type": "object", "properties": {"region": region}});
-                json!({"result": {"tools": [{"name": "echo", "inputSchema": schema}]}})
+                let mut tools = vec![json!({"name": "echo", "inputSchema": schema})];
+                if self.has_changed.load(Ordering::SeqCst) {
+                    tools.push(json!({"name": "new", "inputSchema": {"type": "object"}}));
+                }
+                json!({"result": {"tools": tools}})
             }
             (_, "current") if params["_meta"][VERSION] != "2026-07-28" => {
                 json!({"error": {"code": -32602, "message": "no introduction"}})
@@ -174,6 +181,7 @@ impl Agent {
     }
 
     fn tell_of_change(&self) {
+        self.has_changed.store(true, Ordering::SeqCst);
         let method = "notifications/tools/list_changed";
         let listening = lock(&self.listening);
         let told = listening.iter().map(|id| notification(method, &json!({"_meta": {SUBSCRIPTION: id}})));

@@ -12,10 +12,14 @@ use super::yaml;
 pub(super) const PLACEHOLDER: &str = "http://127.0.0.1:8001/mcp";
 /// What is said about an endpoint that is to be written by hand.
 const OWN_ENDPOINT: &str = "Where this agent listens, as its sidecar reaches it.";
-/// The list of capabilities when nobody knows them yet.
+/// The list of capabilities when nobody knows them yet, of an agent that cannot be asked for it.
 const NO_CAPABILITIES: &str = "# capabilities:\n#   - name: my_tool\n#     version: 1.0.0\n";
+/// The same of one that can.
+const ASKED: &str = "\n# What others may call: the sidecar asks the agent itself. A list of them would be what is written instead.\n\
+                     capabilities: auto\n";
 /// What peers need when the endpoint is of this host alone.
-const ADVERTISE: &str = "# Where its peers reach it. Default: the endpoint, which is right only when all agents share one host.\n\
+const ADVERTISE: &str = "# Where its peers reach it. Default: the port for peers when that is on (--inbound), else the endpoint, which is\n\
+                         # right only when all agents share one host.\n\
                          # advertise: http://10.0.0.7:8001/mcp\n";
 
 /// A manifest to start from.
@@ -27,6 +31,8 @@ pub(super) struct Draft {
     pub(super) registration: Registration,
     /// What a person should know about the endpoint.
     pub(super) endpoint: &'static str,
+    /// Whether it is an MCP server, which can be asked for its tools.
+    pub(super) can_be_asked: bool,
 }
 
 impl Draft {
@@ -40,7 +46,7 @@ impl Draft {
         let faulty = |faults| InitError::Faulty { kind: "template", from: "mesh-sidecar".to_owned(), faults };
         let (registration, _) = Registration::from_value(&document).map_err(faulty)?;
         let origin = ": who it is, where it listens, what others may call".to_owned();
-        Ok(Self { origin, registration, endpoint: OWN_ENDPOINT })
+        Ok(Self { origin, registration, endpoint: OWN_ENDPOINT, can_be_asked: true })
     }
 
     /// The keys that say more than their defaults, each with its comment and its value.
@@ -93,8 +99,10 @@ impl fmt::Display for Draft {
                 text.push_str(ADVERTISE);
             }
         }
-        if self.registration.capabilities.is_empty() {
-            text.push_str(&format!("\n# {CAPABILITIES}\n{NO_CAPABILITIES}"));
+        match (self.registration.capabilities.is_empty(), self.can_be_asked) {
+            (false, _) => {}
+            (true, true) => text.push_str(ASKED),
+            (true, false) => text.push_str(&format!("\n# {CAPABILITIES}\n{NO_CAPABILITIES}")),
         }
         f.write_str(&text)
     }
@@ -136,7 +144,9 @@ mod tests {
     fn keys_that_say_nothing_are_left_out_and_capabilities_are_asked_for() {
         let document = json!({"id": "a", "endpoint": "http://h:1/mcp"});
         let registration = Registration::from_value(&document).unwrap().0;
-        let text = Draft { registration, ..Draft::template().unwrap() }.to_string();
+        let asked = Draft { registration: registration.clone(), ..Draft::template().unwrap() }.to_string();
+        assert!(manifest::parse(&asked, "m.yaml", |_| None).unwrap().tools.is_some(), "{asked}");
+        let text = Draft { registration, can_be_asked: false, ..Draft::template().unwrap() }.to_string();
         let keys = text.lines().filter(|line| !line.starts_with(['#', ' ']) && !line.is_empty());
         assert_eq!(keys.collect::<Vec<_>>(), ["id: \"a\"", "endpoint: \"http://h:1/mcp\""]);
         assert!(text.contains("# capabilities:\n#   - name: my_tool"), "{text}");

@@ -45,6 +45,7 @@ pub(super) fn draft(json: &[u8], source: &Source) -> Result<Draft, InitError> {
         origin: format!(", started from the {} of {from}", kind.as_str()),
         registration,
         endpoint: sketch.endpoint,
+        can_be_asked: !matches!(kind, Kind::AgentCard),
     })
 }
 

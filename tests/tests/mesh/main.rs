@@ -36,3 +36,4 @@ mod registry_killed;
 mod retries;
 mod sidecar_input;
 mod streaming;
+mod verbatim;

@@ -14,8 +14,8 @@ use super::life::lives;
 /// A manifest of an agent that is the program of the tests, of this era.
 fn manifest(id: &str, era: &str, folder: &TempDir) -> String {
     let (command, executions) = (binary("stdio-agent-under-test"), folder.path().join("executions"));
-    let capabilities =
-        ["echo", "sleep", "progress", "crash", "child"].map(|name| format!("  - name: {name}\n"));
+    let capabilities = ["echo", "sleep", "progress", "crash", "child", "cancelled", "noise", "change"]
+        .map(|name| format!("  - name: {name}\n"));
     format!(
         "id: {id}\nhealth_interval: 1s\nendpoint:\n  stdio: {{command: {}, args: [{era}], env: {{EXECUTIONS: {}}}}}\n\
          capabilities:\n{}",
@@ -81,6 +81,11 @@ async fn progress_comes_through_two_sidecars_and_whoever_leaves_cancels() {
         _ = leaving => panic!("nobody answers"),
         () = arrived => {}
     }
+    until("the program is told", async || {
+        let told = caller.call("cancelled", &json!({})).await.json();
+        (told["structuredContent"]["cancelled"] == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -110,6 +115,49 @@ async fn what_it_can_do_is_asked_of_the_agent_itself() {
         let caller = TestSidecar::caller(&registry, &[]).await;
         assert_eq!(caller.call("echo", &json!({})).await.status, 200, "{era}");
     }
+}
+
+#[tokio::test]
+async fn what_changes_at_a_program_is_registered_at_once() {
+    for era in ["current", "older"] {
+        let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+        let described = manifest("s", era, &folder);
+        let (before, _) = described.split_once("capabilities:").unwrap();
+        // Only an announcement can make it ask again.
+        let described = format!("{before}capabilities: auto\ntools: {{interval: 1h}}\n");
+        let (_beside, inbound) = TestSidecar::with_port(&registry, &described, &[]).await;
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "change"}});
+        // Perhaps nobody listens yet.
+        until("the new tool is registered", async || {
+            assert_eq!(exchange::post(inbound, "/mcp", &call).await.unwrap().status, 200);
+            let agent = registry.get("/agents/s").await.json();
+            (agent["capabilities"][1]["name"] == "new").then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_program_says_beside_is_in_the_log_under_its_id() {
+    let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+    let (mut beside, _inbound) =
+        TestSidecar::with_port(&registry, &manifest("the-agent", "current", &folder), &[]).await;
+    let caller = TestSidecar::caller(&registry, &[]).await;
+    assert_eq!(caller.call("noise", &json!({"lines": 3})).await.status, 200);
+    let under_its_id = |line: &str| (line.contains("noise 2") && line.contains("the-agent")).then_some(());
+    beside.program.line("its words are in the log", under_its_id).await;
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_want_to_end_is_ended_all_the_same() {
+    let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
+    let stubborn = manifest("s", "older, stubborn", &folder);
+    let (mut beside, _inbound) = TestSidecar::with_port(&registry, &stubborn, &[]).await;
+    let caller = TestSidecar::caller(&registry, &[]).await;
+    let pids = processes(&caller).await;
+    beside.program.terminate().await;
+    let status = beside.program.ended().await;
+    assert!(status.success() && !pids.iter().any(|pid| lives(pid)), "{status:?} {pids:?}");
 }
 
 #[tokio::test]
@@ -169,8 +217,18 @@ async fn what_is_down_is_reported_as_degraded_and_refused_unexecuted() {
     kill(&own).await;
     until("it is seen to be down", async || (registry.status_of("s").await == "degraded").then_some(()))
         .await;
-    let refused = exchange::post(inbound, "/mcp", &json!({})).await.unwrap();
-    assert!([503, 400].contains(&refused.status), "{}", refused.text());
+    // It may be up by now; if not, the refusal says that nothing was executed.
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo"}});
+    let answer = exchange::post(inbound, "/mcp", &call).await.unwrap();
+    match answer.status {
+        200 => {}
+        status => assert_eq!(
+            (status, answer.header("x-mesh-refused"), executions(&folder, "echo")),
+            (503, "away", 0),
+            "{}",
+            answer.text()
+        ),
+    }
     until("it is healthy again", async || (registry.status_of("s").await == "healthy").then_some(())).await;
     drop(beside);
 }
