@@ -1,4 +1,6 @@
-"""The current official Python clients against a registry, `current_clients.py URL`, or agents: `current_clients.py visit …`."""
+"""The current official Python clients against a registry, `current_clients.py URL`, or agents, `current_clients.py visit …`, or
+one that hears of changes: `current_clients.py hear URL`.
+"""
 
 import asyncio
 import sys
@@ -86,5 +88,16 @@ async def main(url: str) -> None:
     print(f"ok   fastmcp {version('fastmcp')}", flush=True)
 
 
+async def hear(url: str) -> None:
+    """Ends when a change was heard, and tells what there is then."""
+    async with mcp.Client(url) as client, client.listen(tools_list_changed=True) as changes:
+        async for _ in changes:
+            print(" ".join(await Official(client).tools()), flush=True)
+            return
+
+
 targets = visit.targets()
-asyncio.run(visit.visit_all(visitors(), targets) if targets else main(sys.argv[1]))
+if sys.argv[1] == "hear":
+    asyncio.run(hear(sys.argv[2]))
+else:
+    asyncio.run(visit.visit_all(visitors(), targets) if targets else main(sys.argv[1]))

@@ -1,4 +1,5 @@
-"""An older official Python client against a registry, `older_client.py URL`, or agents: `older_client.py visit …`.
+"""An older official Python client against a registry, `older_client.py URL`, or agents, `older_client.py visit …`, or one that
+hears of changes: `older_client.py hear URL`.
 
 Runs under every 1.x line of the SDK.
 """
@@ -10,6 +11,7 @@ from importlib.metadata import version
 
 from mcp import ClientSession, McpError
 from mcp.client.streamable_http import streamablehttp_client
+from mcp.types import ToolListChangedNotification
 
 import life
 import visit
@@ -53,6 +55,24 @@ async def main(url: str) -> None:
     print(f"ok   mcp {version('mcp')}: {spoken}", flush=True)
 
 
+async def hear(url: str) -> None:
+    """Ends when a change was heard, and tells what there is then."""
+    changed = asyncio.Event()
+
+    async def heard(message) -> None:
+        if isinstance(getattr(message, "root", None), ToolListChangedNotification):
+            changed.set()
+
+    async with streamablehttp_client(url) as (reading, writing, _):
+        async with ClientSession(reading, writing, message_handler=heard) as session:
+            await session.initialize()
+            await changed.wait()
+            print(" ".join(await Older(session).tools()), flush=True)
+
+
 targets = visit.targets()
 visitors = [(f"mcp {version('mcp')}", connect)]
-asyncio.run(visit.visit_all(visitors, targets) if targets else main(sys.argv[1]))
+if sys.argv[1] == "hear":
+    asyncio.run(hear(sys.argv[2]))
+else:
+    asyncio.run(visit.visit_all(visitors, targets) if targets else main(sys.argv[1]))

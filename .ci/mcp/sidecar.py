@@ -5,7 +5,7 @@ sidecar, and through that and another one beside the server: check by check the 
 against its tools among those of the mesh, where what is missing is known and explained. Then clients of every line visit
 agents of every line, reached by themselves and behind the inbound port of a sidecar of their own: whoever can talk to an agent
 directly must be able to through the sidecar, everybody must find everybody's tool among those of the mesh, and every agent
-can be called.
+can be called. Clients of both eras hear of a new tool.
 """
 
 import argparse
@@ -37,6 +37,8 @@ FLOORS = {"2026-07-28": 169, "2025-11-25": 84}
 SUITE_SECONDS = 90
 VISITS_SECONDS = 120
 HTTP_SECONDS = 30
+# A change is heard within a second or two.
+HEARING_SECONDS = 40
 POLL_SECONDS = 0.1
 # The ways to an agent, and whether one translates: what passes as it is needs a client and an agent that understand each
 # other, and where the mesh offers the tools it speaks to each in a revision that it knows.
@@ -301,6 +303,27 @@ def eras(clients: list[list[str]], mesh: Mesh, behind: Mesh, agents: list[Server
     return not faults
 
 
+# === Changes ===
+
+
+def hears(client: list[str], mesh: Mesh) -> bool:
+    """Whether a client that listens to the mesh hears of a new tool, and finds it then."""
+    command = [*client, "hear", f"{mesh.sidecar}/mcp"]
+    listening = subprocess.Popen(command, cwd=mesh.directory, stdout=subprocess.PIPE, text=True)
+    mesh.stack.callback(listening.kill)
+    # It may take a moment until it listens.
+    for turn in range(HEARING_SECONDS):
+        tool = f"news_{listening.pid}_{turn}"
+        post(f"{mesh.registry}/agents", {"id": tool, "endpoint": "http://127.0.0.1:9/mcp", "capabilities": [{"name": tool}]})
+        try:
+            is_found = "news_" in listening.communicate(timeout=1)[0] and listening.returncode == 0
+            break
+        except subprocess.TimeoutExpired:
+            is_found = False
+    print(f"{'ok  ' if is_found else 'FAIL'} {Path(client[-1]).stem} on {client[0].split('/')[-3]} hears of a new tool", flush=True)
+    return is_found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     for name in ("bin-dir", "venvs", "modules", "everything"):
@@ -356,6 +379,7 @@ def main() -> int:
             bridges(suite, mesh, fixture),
             offers(suite, mesh, fixture),
             eras(clients, mesh, behind, agents),
+            *(hears(client, mesh) for client in clients[:4]),
         ]
     return 0 if all(is_well) else 1
 
