@@ -36,9 +36,11 @@ pub fn seal_result(result: RawJson, holder: &Holder) -> RawJson {
     if !may_have(REQUEST_STATE) && !may_have(TASK_ID) {
         return result;
     }
-    let Ok(members) = serde_json::from_slice::<Members<'_>>(text) else { return result };
+    let Ok(Members(members)) = serde_json::from_slice(text) else { return result };
     let mut splice = Splice::of(text);
-    for value in [REQUEST_STATE, TASK_ID].iter().filter_map(|name| members.get(name)) {
+    // Of two of one name clients take the one or the other.
+    let sealed = members.iter().filter(|(name, _)| matches!(&**name, REQUEST_STATE | TASK_ID));
+    for (_, value) in sealed {
         if let Ok(inner) = serde_json::from_str::<String>(value.get()) {
             // Writing a string into memory has no way to fail.
             let sealed = serde_json::to_vec(&seal(&inner, holder)).unwrap_or_default();
@@ -85,6 +87,8 @@ mod tests {
         {
             assert_eq!(sealed(plain), plain);
         }
+        let twice = sealed(r#"{"taskId":"a","taskId":"b"}"#);
+        assert!(!twice.contains(r#""a""#) && !twice.contains(r#""b""#), "{twice}");
         let mine = sealed(r#"{"requestState": "s.\"t", "n": 1.50, "taskId": "", "requestStates": "x"}"#);
         let members: Members<'_> = serde_json::from_str(&mine).unwrap();
         let inner = |name| serde_json::from_str::<String>(members.get(name).unwrap().get()).unwrap();
