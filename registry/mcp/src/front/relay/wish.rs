@@ -98,11 +98,10 @@ fn check(headers: &HeaderMap, request: &Request<'_>, tools: &ToolParams) -> Resu
 }
 
 fn of_request(era: Era, body: &Bytes, request: &Request<'_>, nature: &Nature) -> Result<Wish, Refusal> {
-    let params = request.params();
     let answered = |message| Wish::Answered(Reply::json(StatusCode::OK, message));
     match (era, &*request.method, nature.is_current) {
         (Era::Older, "initialize", _) => {
-            let wanted = params?.protocol_version()?;
+            let wanted = request.params()?.protocol_version()?;
             let message = nature.initialized(request.id, wanted.as_deref())?;
             Ok(Wish::Opened(Reply::json(StatusCode::OK, message)))
         }
