@@ -65,7 +65,7 @@ impl Waiting {
     }
 
     /// There is nothing to wait for any more.
-    pub(super) fn is_over(&mut self) {
+    pub(super) fn end(&mut self) {
         self.is_over = true;
     }
 
@@ -132,16 +132,24 @@ impl Hearing {
     }
 
     async fn next(&mut self) -> Result<Next, AttemptError> {
-        while let Some(text) = self.said.pop_front() {
-            if let Some(next) = self.take(text) {
-                return Ok(next);
-            }
+        if let Some(next) = self.take_said() {
+            return Ok(next);
         }
         let piece = next_piece(&mut self.content).await?;
         let piece = piece.ok_or(AttemptError::Protocol(AnswerError::StreamEnded))?;
         let messages = self.events.take(&piece).map_err(AttemptError::Protocol)?;
         self.said.extend(messages.into_iter().map(Bytes::from));
-        Ok(Next::Sign)
+        Ok(self.take_said().unwrap_or(Next::Sign))
+    }
+
+    /// The first of the messages that have come which is for the peer.
+    fn take_said(&mut self) -> Option<Next> {
+        while let Some(text) = self.said.pop_front() {
+            if let Some(next) = self.take(text) {
+                return Some(next);
+            }
+        }
+        None
     }
 
     /// What a message of the agent is for the peer.
@@ -153,7 +161,7 @@ impl Hearing {
                 None
             }
             _ if answers(&said, self.waiting.number) => {
-                self.waiting.is_over();
+                self.waiting.end();
                 Some(Next::Answer(self.ask.answer(&said)))
             }
             Kind::Note(number, ..) if *number == self.waiting.number => self.ask.note(&said).map(Next::Note),
@@ -162,7 +170,7 @@ impl Hearing {
             Kind::Answer(..) | Kind::Changed(_) | Kind::Other => match ServerMessage::read(&text).ok()? {
                 ServerMessage::Other { .. } => Some(Next::Note(text)),
                 ServerMessage::Result(_) | ServerMessage::Error(_) => {
-                    self.waiting.is_over();
+                    self.waiting.end();
                     Some(Next::Answer(Told { status: StatusCode::OK, message: text }))
                 }
             },

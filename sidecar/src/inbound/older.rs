@@ -102,7 +102,7 @@ impl Older {
         let mut waiting = Waiting::new(&self.endpoint, &self.peer, number, Arc::clone(&self.asides));
         let request = Request::new(self.head(head, deadline), Payload::Whole(line.into()));
         let response = self.endpoint.pool.send(request).await;
-        let mut response = response.inspect_err(|_| waiting.is_over())?;
+        let mut response = response.inspect_err(|_| waiting.end())?;
         let status = response.status();
         if status.is_informational() {
             return Err(AttemptError::Status { status, body: String::new() });
@@ -113,12 +113,12 @@ impl Older {
         }
         let has_message = status.is_success() || status.is_client_error();
         if !has_message || status == StatusCode::TOO_MANY_REQUESTS {
-            waiting.is_over();
+            waiting.end();
             keep_to_ourselves(response.headers_mut());
             return Ok(Answer::AsItIs(response));
         }
         let answer = self.read(&ask, number, response).await?;
-        waiting.is_over();
+        waiting.end();
         Ok(answer)
     }
 

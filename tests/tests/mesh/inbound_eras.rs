@@ -59,7 +59,8 @@ impl Mesh {
 async fn ask(inbound: SocketAddr, is_sidecar: bool, method: &str, name: &str) -> Answer {
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {}});
-    let params = json!({"name": name, "arguments": {"x": 1}, "notifications": {}, "_meta": meta});
+    let mut params = json!({"name": name, "arguments": {"x": 1}, "notifications": {}, "_meta": meta});
+    params["_meta"]["progressToken"] = json!("t");
     let body = json!({"jsonrpc": "2.0", "id": "mine", "method": method, "params": params}).to_string();
     let mut headers = vec![
         ("content-type", "application/json"),
@@ -212,6 +213,13 @@ async fn progress_passes_and_whoever_goes_away_is_heard() {
         let text = mesh.listen().await.text().await.unwrap();
         assert_eq!(text.matches("notifications/progress").count(), 3, "{text}");
         assert!(text.contains("event: result") && text.contains("served_by"), "{text}");
+        // At the port itself there is one event for each, under the token of whoever asked, and nothing between them.
+        agent.next(&[Act::Progress(3, Duration::from_millis(20))]);
+        let told = ask(mesh.inbound, true, "tools/call", "work").await.text();
+        assert_eq!(
+            (told.matches(r#""progressToken":"t""#).count(), told.matches(": keep-alive").count()),
+            (3, 0)
+        );
         agent.next(&[Act::Progress(10_000, Duration::from_millis(20))]);
         let mut response = mesh.listen().await;
         assert!(response.chunk().await.unwrap().is_some());
