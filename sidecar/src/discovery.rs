@@ -3,6 +3,7 @@
 pub mod source;
 
 use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,7 +187,9 @@ impl Discovery {
         self.providers.prefetch(slot);
     }
 
-    /// Which answers about providers and tools are not empty, and the newest change in each.
+    /// Which answers about providers and tools are not empty, and a number for each that is another one when they have
+    /// changed: the newest change, or of tools what their names are, as a list of thousands is not worth writing anew
+    /// whenever somebody falls ill.
     pub fn editions(&self) -> Vec<(String, u64)> {
         let answers = self.providers.slots().into_iter().filter_map(|slot| {
             let (providers, _) = slot.answer()?;
@@ -195,7 +198,11 @@ impl Discovery {
         });
         let tools = self.stocks.slots().into_iter().filter_map(|slot| {
             let (stock, _) = slot.answer()?;
-            (!stock.tools.is_empty()).then(|| (format!("tools of {}", slot.key), stock.resource_version))
+            (!stock.tools.is_empty()).then(|| {
+                let mut hasher = DefaultHasher::new();
+                stock.tools.keys().for_each(|name| name.hash(&mut hasher));
+                (format!("tools of {}", slot.key), hasher.finish())
+            })
         });
         let mut editions: Vec<_> = answers.chain(tools).collect();
         editions.sort_unstable();
