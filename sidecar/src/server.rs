@@ -228,8 +228,8 @@ fn bind(setting: &'static str, address: SocketAddr, config: &Config) -> Result<L
 // === impl OurAgent ===
 
 impl OurAgent {
-    /// The agent of `manifest`, also as the port for peers sees it, if that is on. Once `leaving` is cancelled, clients that only listen to its
-    /// program are let go.
+    /// The agent of `manifest`, also as the port for peers sees it, if that is on. Once `leaving` is cancelled, clients that
+    /// only listen to its program are let go.
     fn of(
         manifest: Manifest,
         config: &Config,

@@ -227,9 +227,7 @@ impl Tool {
             params: params.unwrap_or_default(),
         })
     }
-}
 
-impl Tool {
     /// A tool from its entry; `None` when it is none that we would list.
     fn restored(entry: Box<RawValue>, own: &str) -> Option<Self> {
         let said: Said = serde_json::from_str(entry.get()).ok()?;

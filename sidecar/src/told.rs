@@ -24,10 +24,12 @@ pub type Fault = Box<dyn Error + Send + Sync>;
 /// Asks proxies not to hold events back.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Whether a client takes an answer that is a stream.
+/// Whether a client takes an answer that is a stream of events: the media types that it accepts, in its order.
 pub fn takes_streams(headers: &HeaderMap) -> bool {
-    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.any(|accepted| accepted.contains(EVENT_STREAM))
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types =
+        accepted.flat_map(|value| value.split(',')).map(|one| one.split(';').next().unwrap_or(one));
+    types.any(|one| one.trim().eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 /// An answer that is known as a whole.
@@ -71,4 +73,18 @@ where
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(BUFFERING, HeaderValue::from_static("no"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_for_those_who_name_them() {
+        let accepts = |value: &'static str| {
+            takes_streams(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]))
+        };
+        assert!(accepts("text/event-stream") && accepts("application/json, Text/Event-Stream;q=0.5"));
+        assert!(!accepts("*/*") && !accepts("application/json") && !takes_streams(&HeaderMap::new()));
+    }
 }

@@ -17,6 +17,7 @@ use crate::course::{Call, Reply};
 use crate::error::CallError;
 use crate::outbound::Failure;
 use crate::passport::Passport;
+use crate::told::takes_streams;
 use crate::tool::{Answer, ToolCall};
 
 /// Path below which calls are made.
@@ -32,7 +33,7 @@ pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<R
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    let wants_events = events::is_accepted(request.headers());
+    let wants_events = takes_streams(request.headers());
     let (call, arguments) = match read(state, request).await {
         Ok(call) => call,
         Err(error) => return reply::refused(state, error),

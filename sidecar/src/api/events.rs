@@ -13,9 +13,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::HeaderMap;
-use http::header::ACCEPT;
-use mesh_mcp::headers::EVENT_STREAM;
 use mesh_mcp::sse::{COMMENT, event};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
@@ -129,19 +126,9 @@ impl std::fmt::Debug for Events {
     }
 }
 
-/// Whether the caller would rather have events than one answer: the media types that it accepts, in its order.
-pub fn is_accepted(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types =
-        accepted.flat_map(|value| value.split(',')).map(|one| one.split(';').next().unwrap_or(one));
-    types.any(|one| one.trim().eq_ignore_ascii_case(EVENT_STREAM))
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-
-    use http::HeaderValue;
 
     use super::*;
 
@@ -170,14 +157,5 @@ mod tests {
         let expected =
             [comment, comment, comment, "event: message\ndata: {\"n\":1}\n\n", "event: result\ndata: {}\n\n"];
         assert_eq!(pieces, expected);
-    }
-
-    #[test]
-    fn events_are_for_those_who_name_them() {
-        let accepts = |value: &'static str| {
-            is_accepted(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]))
-        };
-        assert!(accepts("text/event-stream") && accepts("application/json, Text/Event-Stream;q=0.5"));
-        assert!(!accepts("*/*") && !accepts("application/json") && !is_accepted(&HeaderMap::new()));
     }
 }

@@ -26,6 +26,7 @@ use super::reply;
 use super::state::State;
 use crate::error::CallError;
 use crate::passport::Passport;
+use crate::told::takes_streams;
 
 /// The path of the endpoint.
 pub const PATH: &str = "/mcp";
@@ -52,7 +53,7 @@ struct Asked {
 /// Serves one request of a client.
 pub async fn serve(state: &Arc<State>, request: Request<Incoming>) -> Response<ReplyBody> {
     let only_listens = request.method() == Method::GET;
-    let wants_events = only_listens || events::is_accepted(request.headers());
+    let wants_events = only_listens || takes_streams(request.headers());
     let asked = match read(state, request).await {
         Ok(asked) => asked,
         Err(error) => return reply::refused(state, error),

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::hearing::{Ended, Hearing};
-use super::talk::US;
+use crate::speech::US;
 
 /// Time that a program has for the question of a current client, before it is asked as an older one as well. An answer
 /// that comes later still counts: many programs need longer to start.

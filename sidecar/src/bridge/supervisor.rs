@@ -18,8 +18,9 @@ use super::greeting::greet;
 use super::hearing::{Ended, Hearing};
 use super::murmur;
 use super::restarts::{Pause, Policy, Restarts};
-use super::talk::{Talk, US};
+use super::talk::Talk;
 use crate::error::chain;
+use crate::speech::US;
 use crate::warden;
 
 /// Time for what a program has printed before its end to be read.

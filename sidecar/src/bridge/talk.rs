@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderValue;
-use mesh_mcp::call::ClientInfo;
 use mesh_mcp::front::relay::ask::Ask;
 use mesh_mcp::front::relay::nature::{FIRST_ASK, LISTENING, Nature};
 use mesh_mcp::front::relay::said::{Kind, List, Said};
 use serde_json::value::RawValue;
 use tokio::sync::{broadcast, mpsc};
+
+use crate::speech::US;
 
 /// Lines that wait to be written; a program that does not read makes requests wait in front of them.
 const TO_WRITE: usize = 64;
@@ -23,8 +24,6 @@ const CHANGES: usize = 16;
 const BROKE_OFF: &str = "the agent ended before it answered; it may have carried out the request";
 /// What is told when the client has said that it does not wait any more.
 const CANCELLED: &str = "the client has cancelled the request";
-/// Who we are, for the program.
-pub const US: ClientInfo = ClientInfo { name: "mesh-sidecar", version: env!("CARGO_PKG_VERSION") };
 
 /// A conversation.
 #[derive(Debug)]

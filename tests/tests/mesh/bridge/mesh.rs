@@ -25,6 +25,13 @@ fn manifest(id: &str, era: &str, folder: &TempDir) -> String {
     )
 }
 
+/// The same, but that the agent is asked what it can do.
+fn asked(id: &str, era: &str, folder: &TempDir) -> String {
+    let described = manifest(id, era, folder);
+    let (before, _) = described.split_once("capabilities:").unwrap();
+    format!("{before}capabilities: auto\n")
+}
+
 fn executions(folder: &TempDir, tool: &str) -> usize {
     let text = std::fs::read_to_string(folder.path().join("executions")).unwrap_or_default();
     text.lines().filter(|line| line.trim_matches('"') == tool).count()
@@ -106,9 +113,7 @@ async fn an_answer_that_has_begun_is_broken_off_when_the_program_ends() {
 async fn what_it_can_do_is_asked_of_the_agent_itself() {
     for era in ["current", "older"] {
         let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
-        let described = manifest("s", era, &folder);
-        let (before, _) = described.split_once("capabilities:").unwrap();
-        let described = format!("{before}capabilities: auto\n");
+        let described = asked("s", era, &folder);
         let (_beside, _inbound) = TestSidecar::with_port(&registry, &described, &[]).await;
         let registered = registry.get("/agents/s").await.json();
         assert_eq!(registered["capabilities"][0]["name"], "echo", "{era}: {registered}");
@@ -121,10 +126,8 @@ async fn what_it_can_do_is_asked_of_the_agent_itself() {
 async fn what_changes_at_a_program_is_registered_at_once() {
     for era in ["current", "older"] {
         let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
-        let described = manifest("s", era, &folder);
-        let (before, _) = described.split_once("capabilities:").unwrap();
         // Only an announcement can make it ask again.
-        let described = format!("{before}capabilities: auto\ntools: {{interval: 1h}}\n");
+        let described = asked("s", era, &folder) + "tools: {interval: 1h}\n";
         let (_beside, inbound) = TestSidecar::with_port(&registry, &described, &[]).await;
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "change"}});
         // Perhaps nobody listens yet.
@@ -163,9 +166,7 @@ async fn a_program_that_does_not_want_to_end_is_ended_all_the_same() {
 #[tokio::test]
 async fn headers_that_repeat_parameters_are_checked_for_a_program_that_gets_none() {
     let (registry, folder) = (TestRegistry::in_memory().await, TempDir::new().unwrap());
-    let described = manifest("s", "current", &folder);
-    let (before, _) = described.split_once("capabilities:").unwrap();
-    let described = format!("{before}capabilities: auto\n");
+    let described = asked("s", "current", &folder);
     let (_beside, inbound) = TestSidecar::with_port(&registry, &described, &[]).await;
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {}});
