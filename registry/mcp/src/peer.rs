@@ -116,11 +116,13 @@ impl Peer {
 
     /// Whether an answer says that the session is gone and must be opened anew. The request was not carried out.
     ///
-    /// The protocol says 404; several servers say 400 and name the session in the message.
+    /// The protocol says 404; several servers say 400 and name the session in the message, or in a text that is none
+    /// (Python SDK up to 1.12). A server that has carried a request out answers with a message.
     pub fn session_is_lost(&self, status: StatusCode, message: Option<&ServerMessage>) -> bool {
         let names_session = |text: &str| text.to_ascii_lowercase().contains("session");
         match (self, message) {
             (Self::Handshaken { session: Some(_), .. }, _) if status == StatusCode::NOT_FOUND => true,
+            (Self::Handshaken { session: Some(_), .. }, None) => status == StatusCode::BAD_REQUEST,
             (Self::Handshaken { .. } | Self::Bare, Some(ServerMessage::Error(error))) => {
                 matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND)
                     && names_session(&error.message)
@@ -226,7 +228,18 @@ mod tests {
     fn a_lost_session_and_a_changed_era_are_recognised() {
         let peer =
             Peer::Handshaken { revision: "2025-11-25".into(), session: Some(HeaderValue::from_static("s")) };
-        assert!(peer.session_is_lost(StatusCode::NOT_FOUND, None));
+        assert!(
+            [404, 400]
+                .iter()
+                .all(|status| peer.session_is_lost(StatusCode::from_u16(*status).unwrap(), None))
+        );
+        let without = Peer::Handshaken { revision: "2025-11-25".into(), session: None };
+        assert!(
+            ![404, 400]
+                .iter()
+                .any(|status| without.session_is_lost(StatusCode::from_u16(*status).unwrap(), None))
+        );
+        assert!(!peer.session_is_lost(StatusCode::UNAUTHORIZED, None));
         let missing = message(r#"{"id":"x","error":{"code":-32600,"message":"Missing session ID"}}"#);
         assert!(peer.session_is_lost(StatusCode::BAD_REQUEST, Some(&missing)));
         assert!(Peer::Current.era_has_changed(StatusCode::BAD_REQUEST, Some(&missing)));

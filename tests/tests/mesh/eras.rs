@@ -63,6 +63,22 @@ async fn an_agent_that_forgot_its_session_is_greeted_again_without_a_failed_call
 }
 
 #[tokio::test]
+async fn a_session_is_opened_anew_when_it_is_refused_without_a_message() {
+    // As the Python SDK does up to 1.12, in plain text.
+    let agent = ScriptedAgent::start("a", Speech::Session).await;
+    let mesh = mesh(&agent).await;
+    assert_eq!(mesh.caller.call("work", &json!({})).await.status, 200);
+    agent.next(&[Act::Refuse(400)]);
+    let answer = mesh.caller.call("work", &json!({})).await;
+    assert_eq!((answer.status, answer.header("x-mesh-attempts")), (200, "1"), "{}", answer.text());
+    assert_eq!((agent.executed(), agent.handshakes()), (2, 2));
+    // One that refuses again is believed.
+    agent.next(&[Act::Refuse(400), Act::Refuse(400)]);
+    assert_eq!(mesh.caller.call("work", &json!({})).await.status, 502);
+    assert_eq!(agent.executed(), 2);
+}
+
+#[tokio::test]
 async fn an_agent_that_comes_back_as_another_era_is_understood() {
     for (before, after) in [(Speech::Current, Speech::Session), (Speech::Session, Speech::Current)] {
         let agent = ScriptedAgent::start("a", before).await;
