@@ -37,6 +37,8 @@ FLOORS = {"2026-07-28": 169, "2025-11-25": 84}
 SUITE_SECONDS = 90
 VISITS_SECONDS = 120
 HTTP_SECONDS = 30
+# An agent that is back is seen within seconds.
+RETURN_SECONDS = 20
 # A change is heard within a second or two.
 HEARING_SECONDS = 40
 POLL_SECONDS = 0.1
@@ -84,6 +86,7 @@ class Mesh:
 
     def __init__(self, stack: ExitStack, directory: Path, bin_dir: Path):
         self.stack, self.directory, self.bin_dir = stack, directory, bin_dir
+        self.running: dict[str, Child] = {}
         self.registry = self.daemon("mesh-registry", "--store", "memory:")
         self.sidecar = self.daemon("mesh-sidecar", "--registry", self.registry).replace("127.0.0.1", "localhost")
 
@@ -99,6 +102,12 @@ class Mesh:
         self.stack.callback(child.stop)
         return child
 
+    def start(self, server: Server) -> Child:
+        """Starts a server on the port that it has."""
+        command = [part.format(port=server.port) for part in server.command]
+        self.running[server.name] = self.spawn(server.name, command, **({"PYTHONPATH": server.path} if server.path else {}))
+        return self.running[server.name]
+
     def add(self, servers: list[Server]) -> None:
         """Starts servers and registers each, once all answer."""
         children = []
@@ -106,8 +115,7 @@ class Mesh:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 server.port = probe.getsockname()[1]
-            command = [part.format(port=server.port) for part in server.command]
-            children.append(self.spawn(server.name, command, **({"PYTHONPATH": server.path} if server.path else {})))
+            children.append(self.start(server))
         for server, child in zip(servers, children, strict=True):
             wait_for(server, child)
             # They send no heartbeats: one is enough for as long as this takes.
@@ -303,6 +311,23 @@ def eras(clients: list[list[str]], mesh: Mesh, behind: Mesh, agents: list[Server
     return not faults
 
 
+def returns(mesh: Mesh, behind: Mesh, agent: Server) -> bool:
+    """Whether an agent is called again that was ended and started again, and knows no session of before."""
+    mesh.running[agent.name].kill()
+    wait_for(agent, mesh.start(agent))
+    faults = []
+    for one in (mesh, behind):
+        # It takes a moment until everybody has seen that it is back.
+        for _ in range(RETURN_SECONDS):
+            if (said := greeting(f"{one.sidecar}/call/{agent.tool}")) == f"hello you from {agent.name}":
+                break
+            time.sleep(1)
+        else:
+            faults.append(said)
+    print(f"{'FAIL' if faults else 'ok  '} {agent.name} is called again after a restart {' '.join(faults)}", flush=True)
+    return not faults
+
+
 # === Changes ===
 
 
@@ -379,6 +404,7 @@ def main() -> int:
             bridges(suite, mesh, fixture),
             offers(suite, mesh, fixture),
             eras(clients, mesh, behind, agents),
+            *(returns(mesh, behind, agent) for agent in agents),
             *(hears(client, mesh) for client in clients[:4]),
         ]
     return 0 if all(is_well) else 1

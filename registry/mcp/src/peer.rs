@@ -116,10 +116,14 @@ impl Peer {
 
     /// Whether an answer says that the session is gone and must be opened anew. The request was not carried out.
     ///
-    /// The protocol says 404; several servers say 400 and name the session in the message, or in a text that is none
-    /// (Python SDK up to 1.12). A server that has carried a request out answers with a message.
+    /// The protocol says 404; several servers say 400 and name the session in the message, or say that they are not
+    /// initialized (TypeScript SDK 1.x), or both in a text that is no message (Python SDK up to 1.12). A server that has
+    /// carried a request out answers with a message.
     pub fn session_is_lost(&self, status: StatusCode, message: Option<&ServerMessage>) -> bool {
-        let names_session = |text: &str| text.to_ascii_lowercase().contains("session");
+        let names_session = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            text.contains("session") || text.contains("not initialized")
+        };
         match (self, message) {
             (Self::Handshaken { session: Some(_), .. }, _) if status == StatusCode::NOT_FOUND => true,
             (Self::Handshaken { session: Some(_), .. }, None) => status == StatusCode::BAD_REQUEST,
@@ -242,6 +246,10 @@ mod tests {
         assert!(!peer.session_is_lost(StatusCode::UNAUTHORIZED, None));
         let missing = message(r#"{"id":"x","error":{"code":-32600,"message":"Missing session ID"}}"#);
         assert!(peer.session_is_lost(StatusCode::BAD_REQUEST, Some(&missing)));
+        let of_typescript =
+            r#"{"id":null,"error":{"code":-32000,"message":"Bad Request: Server not initialized"}}"#;
+        assert!(peer.session_is_lost(StatusCode::BAD_REQUEST, Some(&message(of_typescript))));
+        assert!(!peer.session_is_lost(StatusCode::OK, Some(&message(of_typescript))), "a tool may say so");
         assert!(Peer::Current.era_has_changed(StatusCode::BAD_REQUEST, Some(&missing)));
         assert!(!Peer::Current.session_is_lost(StatusCode::NOT_FOUND, None));
         let unknown_tool = message(r#"{"id":1,"error":{"code":-32602,"message":"Unknown tool: x"}}"#);
